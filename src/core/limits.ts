@@ -1,0 +1,72 @@
+/** Everything a client can grow has a bound here; each is an option of the same name under `limits` (see `config/`). */
+
+export interface BrokerLimits {
+  /** Bytes of one packet from a client. */
+  readonly maximumPacketSize: number
+  /** Unacknowledged QoS 1 and 2 publications the broker takes from one client. 1..65535 */
+  readonly receiveMaximum: number
+  /** Upper bound of what a client's own Receive Maximum opens, per session in flight. 1..65535 */
+  readonly inflightMax: number
+  readonly topicBytesMax: number
+  readonly topicLevelsMax: number
+  /** Topic aliases the broker takes from one client; 0 switches them off. */
+  readonly topicAliasMaximum: number
+  readonly clientIdBytesMax: number
+  readonly userPropertiesMax: number
+  /** Filters in one SUBSCRIBE or UNSUBSCRIBE. */
+  readonly filtersPerPacketMax: number
+  readonly subscriptionsPerSessionMax: number
+  readonly sessionsMax: number
+  readonly connectionsMax: number
+  readonly retainedMessagesMax: number
+  readonly retainedBytesMax: number
+  /** Queued (not in flight) messages and bytes of one session. */
+  readonly queueMessagesMax: number
+  readonly queueBytesMax: number
+  /** Queued messages of one session that stay in memory; the rest is only on disk. */
+  readonly queueWindowMessages: number
+  /** Bytes waiting for one socket before QoS 0 is dropped for it and QoS 1 and 2 wait in the queue. */
+  readonly outputBufferBytesMax: number
+  /** Longest Session Expiry Interval granted, seconds. 0xFFFFFFFF: no bound. */
+  readonly sessionExpiryIntervalMaxSec: number
+  /** Expiry given to sessions of MQTT 3.1.1 clients with clean session 0, seconds. */
+  readonly mqtt311SessionExpiryIntervalSec: number
+  /** Longest Message Expiry Interval, seconds; 0: no bound. */
+  readonly messageExpiryIntervalMaxSec: number
+  /** Longest Keep Alive; a client that asks for more, or for none, gets this. 0: no bound. Seconds. */
+  readonly keepAliveMaxSec: number
+  /** Retained messages handed to one new subscriber per turn. */
+  readonly retainedPerTurn: number
+  /** Takeovers of one client id per minute before further CONNECTs are refused with 0x9F. */
+  readonly takeoversPerMinuteMax: number
+  /** What happens to a publish that a full session queue cannot take. */
+  readonly queueFull: 'drop-new' | 'refuse-publish'
+}
+
+export const DEFAULT_LIMITS: BrokerLimits = Object.freeze({
+  maximumPacketSize: 2_097_152,
+  receiveMaximum: 65_535,
+  inflightMax: 4_096,
+  topicBytesMax: 1_024,
+  topicLevelsMax: 128,
+  topicAliasMaximum: 64,
+  clientIdBytesMax: 256,
+  userPropertiesMax: 64,
+  filtersPerPacketMax: 256,
+  subscriptionsPerSessionMax: 1_000,
+  sessionsMax: 1_000_000,
+  connectionsMax: 19_000,
+  retainedMessagesMax: 2_000_000,
+  retainedBytesMax: 1_073_741_824,
+  queueMessagesMax: 100_000,
+  queueBytesMax: 268_435_456,
+  queueWindowMessages: 256,
+  outputBufferBytesMax: 1_048_576,
+  sessionExpiryIntervalMaxSec: 0xffff_ffff,
+  mqtt311SessionExpiryIntervalSec: 604_800,
+  messageExpiryIntervalMaxSec: 0,
+  keepAliveMaxSec: 3_600,
+  retainedPerTurn: 1_000,
+  takeoversPerMinuteMax: 60,
+  queueFull: 'drop-new',
+} satisfies BrokerLimits)
