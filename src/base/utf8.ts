@@ -12,7 +12,7 @@ interface NodeBufferStatic {
   byteLength(text: string): number
 }
 
-const nodeBuffer = (globalThis as { Buffer?: NodeBufferStatic }).Buffer
+const nodeBuffer = (globalThis as unknown as { Buffer?: NodeBufferStatic }).Buffer
 const encoder = new TextEncoder()
 const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
