@@ -1,0 +1,50 @@
+/**
+ * The one error class of the SDK. `code` is stable and made to be compared; the message is for people and may change.
+ * `retryable` answers the only question most callers have: may the same call succeed later without a change?
+ */
+import { describeReasonCode } from '../protocol/reason-codes.js'
+
+export const TALLY_ERROR_CODES = {
+  CONNECT_REFUSED: 'The broker answered CONNECT with a refusal; `reasonCode` says which.',
+  CONNECT_FAILED: 'No connection could be opened: network, TLS, or the HTTP upgrade was refused.',
+  CONNECTION_LOST: 'The connection ended and is not tried again (`reconnect: false`, or the attempts are used up).',
+  DISCONNECTED: 'The broker closed the connection and said not to come back; `reasonCode` says why.',
+  NOT_CONNECTED: 'A QoS 0 publish or a ping needs a connection and there is none at the moment.',
+  PUBLISH_REFUSED: 'The broker answered PUBACK or PUBREC with a failure; the message was not taken.',
+  SUBSCRIBE_REFUSED: 'The broker refused every topic filter of the request.',
+  UNSUBSCRIBE_REFUSED: 'The broker refused to remove a topic filter.',
+  TIMEOUT: 'The peer did not answer in time.',
+  ABORTED: 'The AbortSignal of the call fired.',
+  CLOSED: 'The client or the subscription has been closed.',
+  PROTOCOL_ERROR: 'The peer broke the protocol.',
+  SESSION_LOST: 'The broker no longer had our session: QoS 2 publishes were sent anew and may be there twice.',
+  OUTBOX_FULL: 'More unfinished QoS 1 and 2 publishes than `publishQueueMessagesMax`.',
+  OUTBOX_FAILED: 'The outbox store could not write or read.',
+  LISTENER_FAILED: 'A callback threw; its message stays unacknowledged and comes again on the next connection.',
+  UNCLAIMED_MESSAGE: 'A message came that no subscription and no listener wanted; it was acknowledged and dropped.',
+  INVALID_ARGUMENT: 'An argument or option is not usable as given.',
+} as const
+export type TallyErrorCode = keyof typeof TALLY_ERROR_CODES
+
+export interface TallyErrorDetails {
+  readonly retryable?: boolean
+  readonly reasonCode?: number
+  readonly cause?: unknown
+}
+
+export class TallyError extends Error {
+  override readonly name = 'TallyError'
+  readonly code: TallyErrorCode
+  readonly retryable: boolean
+  /** The MQTT reason code behind it, where there is one. */
+  readonly reasonCode?: number
+
+  constructor(code: TallyErrorCode, message: string, details: TallyErrorDetails = {}) {
+    const { reasonCode, cause, retryable = false } = details
+    const text = reasonCode === undefined ? message : `${message} (${describeReasonCode(reasonCode)})`
+    super(text, cause === undefined ? undefined : { cause })
+    this.code = code
+    this.retryable = retryable
+    if (reasonCode !== undefined) this.reasonCode = reasonCode
+  }
+}

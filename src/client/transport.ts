@@ -1,0 +1,34 @@
+/**
+ * The transport port: one byte pipe to a broker. Three adapters: the browser's WebSocket, `ws` on Node, TCP on Node;
+ * tests have one in memory. It knows no packets and never reconnects; what came in before `closed` is handed over first.
+ */
+export interface TransportHandler {
+  opened(): void
+  received(chunk: Uint8Array): void
+  /** `bufferedBytes` has fallen to zero, or nearly so, after a write. May come too often, must not stay away. */
+  drained(): void
+  /**
+   * Called exactly once, also when opening failed. `code`: the WebSocket close code, 1006 where there was none.
+   * `detail`: a sentence for people.
+   */
+  closed(code: number, detail: string): void
+}
+
+export interface Transport {
+  /** The bytes belong to the transport from here on. One WebSocket message per call. */
+  write(bytes: Uint8Array): void
+  readonly bufferedBytes: number
+  /** Sends what is written, then closes. `closed` follows. */
+  close(code?: number): void
+  /** Drops everything at once. `closed` follows. */
+  destroy(): void
+}
+
+export interface TransportTarget {
+  /** Complete, path included. */
+  readonly url: string
+  /** WebSocket only. */
+  readonly subprotocol: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+export type OpenTransport = (target: TransportTarget, handler: TransportHandler) => Transport
