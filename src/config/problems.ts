@@ -60,12 +60,14 @@ function suggestion(
   return `; known here: ${siblings.join(', ')}`
 }
 
-/** The candidate within a third of its length of what was written, if there is one. */
+/** The candidate that was begun, or that is within a third of its length of what was written; if there is one. */
 export function nearest(written: string, candidates: readonly string[]): string | undefined {
   let best: string | undefined
   let bestDistance = Number.POSITIVE_INFINITY
   for (const candidate of candidates) {
-    const distance = editDistance(written.toLowerCase().replaceAll(/[-_]/g, ''), candidate.toLowerCase())
+    const plain = written.toLowerCase().replaceAll(/[-_]/g, '')
+    const begun = plain.length >= 4 && candidate.toLowerCase().startsWith(plain)
+    const distance = begun ? 0 : editDistance(plain, candidate.toLowerCase())
     if (distance <= Math.max(1, Math.floor(candidate.length / 3)) && distance < bestDistance) {
       best = candidate
       bestDistance = distance

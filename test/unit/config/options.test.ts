@@ -1,7 +1,7 @@
 /** The options object: defaults, refusals with a reason, everything wrong said at once, nothing changeable afterwards. */
 import t from 'tap'
 import { OPTION_ROWS, OptionsError, type OptionsInput, parseOptions } from '../../../src/config/options.js'
-import { DEFAULT_LIMITS } from '../../../src/core/limits.js'
+import { type BrokerLimits, DEFAULT_LIMITS } from '../../../src/core/limits.js'
 
 /** What a file may hold: anything. */
 function problemsOf(input: unknown): Record<string, string> {
@@ -21,7 +21,8 @@ t.test('nothing given is the safe default: loopback, lmdb, flush', async (t) => 
   t.equal(options.listen.mqttPort, 1883)
   t.equal(options.store, 'lmdb')
   t.equal(options.durability, 'flush')
-  t.same(options.limits, DEFAULT_LIMITS, 'the limits are those of the core, name for name')
+  const limits: BrokerLimits = options.limits
+  t.same(limits, DEFAULT_LIMITS, 'the limits are those of the core, name for name')
 })
 
 t.test('the result is frozen to the bottom and does not share with the input', async (t) => {
@@ -61,13 +62,12 @@ t.test('an unknown key is refused, with the one that was probably meant', async 
     {
       'listen.htpPort': "there is no such option; did you mean 'listen.httpPort'?",
       'limits.queue-messages-max': "there is no such option; did you mean 'limits.queueMessagesMax'?",
-      dataDir:
-        'there is no such option; known here: dataDirectory, store, durability, listen, http, heartbeat, storage, limits, access, presence, log',
+      dataDir: "there is no such option; did you mean 'dataDirectory'?",
       httpPort: "there is no such option; did you mean 'listen.httpPort'?",
       zzz: 'there is no such option; known here: dataDirectory, store, durability, listen, http, heartbeat, storage, limits, access, presence, log',
     },
   )
-  t.match(problemsOf(JSON.parse('{"__proto__": {"x": 1}}')), { __proto__: /no such option/ })
+  t.throws(() => parseOptions(JSON.parse('{"__proto__": {"x": 1}}')), { message: /__proto__: there is no such option/ })
 })
 
 t.test('what contradicts itself is refused beside what is plainly wrong', async (t) => {
@@ -109,19 +109,16 @@ t.test('a wrong password hash is named but never repeated', async (t) => {
 })
 
 t.test('every row has a sentence, a default, an allowed range and a name of its own', async (t) => {
+  const unitOfName = (name: string) =>
+    /Ms$/.test(name) ? 'ms' : /Sec$/.test(name) ? 's' : /Bytes|PacketSize/.test(name) ? 'bytes' : undefined
   for (const row of OPTION_ROWS) {
-    t.match(row.sentence, /^.{8,120}\.$/s, row.name)
-    t.not(row.default, undefined, row.name)
-    t.ok(row.allowed.length > 3, row.name)
-    t.match(row.environmentName, /^TALLYMQ_[A-Z0-9_]+$/, row.name)
-    const unit = /Ms$/.test(row.name)
-      ? 'ms'
-      : /Sec$/.test(row.name)
-        ? 's'
-        : /Bytes/.test(row.name)
-          ? 'bytes'
-          : undefined
-    if (row.name !== 'limits.maximumPacketSize') t.equal(row.unit, unit, `${row.name} has the unit its name says`)
+    const sound =
+      /^.{8,120}\.$/.test(row.sentence) &&
+      row.default !== undefined &&
+      row.allowed.length > 3 &&
+      /^TALLYMQ_[A-Z0-9_]+$/.test(row.environmentName) &&
+      row.unit === unitOfName(row.name)
+    t.ok(sound, row.name, { row })
   }
   t.equal(new Set(OPTION_ROWS.map((row) => row.environmentName)).size, OPTION_ROWS.length)
 })
