@@ -85,6 +85,8 @@ export interface ConnectOptions {
   unclaimedHoldMs?: number
   /** Abandons the connecting; once `connect` has resolved it does nothing any more. */
   signal?: AbortSignal
+  /** Sees every state from the first one on; `client.on('state')` begins after `connect` has resolved. */
+  onState?: (state: ClientState) => void
   /** HTTP headers of the WebSocket upgrade; Node only (browsers cannot). */
   headers?: Readonly<Record<string, string>>
   /** For tests: time, randomness and sockets. */
@@ -142,9 +144,9 @@ export interface Message {
   readonly dup: boolean
   readonly properties: Readonly<PublishProperties>
   /** Native, QoS 1 and 2: gap-free per session, from 1. */
-  readonly deliverySequence?: number
+  readonly deliverySequence: number | undefined
   /** Native, QoS 1 and 2: the broker's id of the message, the same for every subscriber. */
-  readonly messageId?: number
+  readonly messageId: number | undefined
   readonly subscriptionIdentifiers: readonly number[]
   /** The payload as UTF-8 text. @throws TypeError when it is not well-formed. */
   text(): string

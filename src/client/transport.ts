@@ -2,6 +2,7 @@
  * The transport port: one byte pipe to a broker. Three adapters: the browser's WebSocket, `ws` on Node, TCP on Node;
  * tests have one in memory. It knows no packets and never reconnects; what came in before `closed` is handed over first.
  */
+/** None of these is called before `OpenTransport` has returned. */
 export interface TransportHandler {
   opened(): void
   received(chunk: Uint8Array): void
@@ -9,9 +10,9 @@ export interface TransportHandler {
   drained(): void
   /**
    * Called exactly once, also when opening failed. `code`: the WebSocket close code, 1006 where there was none.
-   * `detail`: a sentence for people.
+   * `detail`: a sentence for people. `isFinal`: trying again cannot help (the HTTP upgrade was refused with 4xx).
    */
-  closed(code: number, detail: string): void
+  closed(code: number, detail: string, isFinal?: boolean): void
 }
 
 export interface Transport {
