@@ -11,6 +11,8 @@ export interface CodecLimits {
   readonly userPropertiesMax: number
   /** Bytes of a packet that may come before CONNECT has been accepted. */
   readonly connectPacketSizeMax: number
+  /** MQTT only: also accept MQTT 3.1 ('MQIsdp', level 3). Absent: no. */
+  readonly acceptMqtt31?: boolean
 }
 
 export interface PacketDecoder {
@@ -23,6 +25,11 @@ export interface PacketDecoder {
   decode(chunk: Uint8Array, receive: (packet: Packet) => void): void
   /** True once `decode` was told by its owner that CONNECT has been accepted: lifts `connectPacketSizeMax`. */
   connectAccepted(protocolLevel: ProtocolLevel): void
+  /**
+   * MQTT only: what the peer's CONNECT named, known even if the rest of it was refused, because the answer depends on
+   * it. 0: not known; a CONNACK is then written for level 4 [v311 MQTT-3.1.2-2].
+   */
+  readonly protocolLevel?: ProtocolLevel | 0
 }
 
 /** What a fan-out shares: the codec may keep encoded bytes on it, so that a message is encoded once per layout. */
