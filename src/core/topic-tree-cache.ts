@@ -17,7 +17,7 @@ interface CacheEntry<V> {
   readonly weight: number
 }
 
-const SLOTS = 16_384
+const SLOTS = 32_768
 const LEVELS_TOLD_APART = 3
 
 export class MatchCache<V> {

@@ -54,6 +54,7 @@ interface GrowingGroup<S> extends ShareGroup<S> {
   readonly members: Subscription<S>[]
 }
 
+const SCANNED_MAX = 8
 const NONE: readonly never[] = Object.freeze([])
 export const NO_MATCHES: Matches<never> = Object.freeze({ plain: NONE, groups: NONE })
 
@@ -123,19 +124,41 @@ export class FilterEntry<S> {
   }
 }
 
+/** Where a session stands in a list under construction; a Map only once looking through the list would be slower. */
+class SessionPlaces<S> {
+  readonly #plain: Match<S>[]
+  #bySession: Map<S, number> | null = null
+
+  constructor(plain: Match<S>[]) {
+    this.#plain = plain
+  }
+
+  /** @returns -1 when it is not in the list. */
+  find(session: S): number {
+    if (this.#bySession !== null) return this.#bySession.get(session) ?? -1
+    return this.#plain.findIndex((match) => match.session === session)
+  }
+
+  append(match: Match<S>): void {
+    const place = this.#plain.push(match) - 1
+    if (this.#bySession !== null) this.#bySession.set(match.session, place)
+    else if (place >= SCANNED_MAX) this.#bySession = new Map(this.#plain.map((one, index) => [one.session, index]))
+  }
+}
+
 /** Joins what the matching filters hold into one match per session. */
 export function collapse<S>(values: readonly FilterValue<S>[]): Matches<S> {
   if (values.length === 0) return NO_MATCHES
   if (values.length === 1) return matchesOf(values[0] as FilterValue<S>)
   const plain: Match<S>[] = []
-  const indexBySession = new Map<S, number>()
+  const places = new SessionPlaces<S>(plain)
   let groups: ShareGroup<S>[] | null = null
   for (const value of values) {
     const matches = matchesOf(value)
     for (const match of matches.plain) {
-      const index = indexBySession.get(match.session)
-      if (index === undefined) indexBySession.set(match.session, plain.push(match) - 1)
-      else plain[index] = joined(plain[index] as Match<S>, match.subscriptions[0] as Subscription<S>)
+      const place = places.find(match.session)
+      if (place === -1) places.append(match)
+      else plain[place] = joined(plain[place] as Match<S>, match.subscriptions[0] as Subscription<S>)
     }
     for (const group of matches.groups) {
       groups ??= []

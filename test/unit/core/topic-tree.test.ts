@@ -194,6 +194,23 @@ t.test('one answer larger than the whole cache is still given', async (t) => {
   for (const topicName of ['a/1', 'a/2', 'b', 'a/1']) t.equal(tree.match(topicName).plain.length, 10)
 })
 
+t.test('many sessions with several matching filters each still get one copy', async (t) => {
+  const tree = new TopicTree<string>()
+  for (let index = 0; index < 40; index += 1) {
+    tree.add(subscription(`s${index}`, 'a/b', { subscriptionIdentifier: 1 }))
+    tree.add(subscription(`s${index}`, 'a/+', { subscriptionIdentifier: 2, qos: 2 }))
+    if (index % 2 === 0) tree.add(subscription(`s${index}`, '#', { subscriptionIdentifier: 3, qos: 1 }))
+  }
+  const { plain } = tree.match('a/b')
+  t.equal(new Set(plain.map((match) => match.session)).size, 40)
+  t.equal(plain.length, 40)
+  for (const { session, qos, subscriptionIdentifiers } of plain) {
+    t.equal(qos, 2)
+    const isEven = Number(session.slice(1)) % 2 === 0
+    t.same([...(subscriptionIdentifiers ?? [])].sort(), isEven ? [1, 2, 3] : [1, 2])
+  }
+})
+
 t.test('share groups', async (t) => {
   const shared = (session: string, shareName: string, options: Partial<Subscription<string>> = {}) =>
     subscription(session, 'jobs/+', { shareName, ...options })
