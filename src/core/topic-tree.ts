@@ -54,6 +54,8 @@ export class TopicTree<S> {
 
   /**
    * Replaces the one with the same session, share name and topic filter; in a share group it keeps its place.
+   * When it asks for nothing new, the object held before stays: clients subscribe again after every reconnect, and that
+   * must not make the tree forget its answers.
    * @returns the one it replaces.
    */
   add(subscription: Subscription<S>): Subscription<S> | undefined {

@@ -42,15 +42,19 @@ export interface ParsedFilter {
   readonly topicFilter: string
 }
 
-/** @returns undefined when it begins with `$share/` but is no valid shared subscription [v5 MQTT-4.8.2-1, 4.8.2-2]. */
-export function parseFilter(requested: string): ParsedFilter | undefined {
+/**
+ * @param limits bounds the share name, which is kept as long as the subscription, to the bytes of a topic.
+ * @returns undefined when it begins with `$share/` but is no valid shared subscription [v5 MQTT-4.8.2-1, 4.8.2-2].
+ */
+export function parseFilter(requested: string, limits?: TopicLimits): ParsedFilter | undefined {
   if (!requested.startsWith('$share/')) {
     return requested === '$share' ? undefined : { shareName: null, topicFilter: requested }
   }
   const slash = requested.indexOf('/', 7)
   if (slash <= 7 || slash === requested.length - 1) return undefined
   const shareName = requested.slice(7, slash)
-  if (shareName.includes('+') || shareName.includes('#')) return undefined
+  if (hasWildcard(shareName) || shareName.includes('\u0000')) return undefined
+  if (limits !== undefined && utf8ByteLength(shareName) > limits.topicBytesMax) return undefined
   return { shareName, topicFilter: requested.slice(slash + 1) }
 }
 

@@ -109,6 +109,13 @@ t.test('a broken shared subscription is none', async (t) => {
   }
 })
 
+t.test('a share name is bounded as a topic is, and holds no U+0000', async (t) => {
+  t.equal(parseFilter('$share/g\u0000/a', limits), undefined)
+  t.equal(parseFilter(`$share/${'g'.repeat(65)}/a`, limits), undefined)
+  t.equal(parseFilter(`$share/${'ö'.repeat(33)}/a`, limits), undefined)
+  t.equal(parseFilter(`$share/${'g'.repeat(64)}/a`, limits)?.shareName?.length, 64)
+})
+
 t.test('only + and # are wildcards', async (t) => {
   for (const topicFilter of ['#', '+', 'a/+/b', 'a/#']) t.equal(hasWildcard(topicFilter), true, topicFilter)
   for (const topicFilter of ['', 'a', 'a/*', '$SYS/a', '?']) t.equal(hasWildcard(topicFilter), false, topicFilter)
