@@ -1,0 +1,463 @@
+/**
+ * One connection: joins a transport socket, a codec and the core. It pumps bytes and keeps the order; what packets mean
+ * is decided in the core, when bytes leave in `turn.ts`, when silence is too long in `heartbeat.ts`.
+ *
+ *   open ──close(), expired()──▶ closing ──socket closed──▶ closed
+ *     └───────────────socket closed────────────────────────────▲
+ */
+import type { Clock } from '../base/clock.js'
+import type { Link, LinkDescription } from '../core/ports/link.js'
+import type { TransportPeer, TransportSocket } from '../core/ports/transport.js'
+import { keepAliveWindowMs } from '../core/keep-alive.js'
+import { CloseCode, closeCodeFor } from '../protocol/close-codes.js'
+import type { Codec, CodecLimits, Delivery, PacketDecoder, Publication } from '../protocol/codec.js'
+import { type AckPacketType, type Packet, PacketType } from '../protocol/packets.js'
+import { ProtocolError } from '../protocol/protocol-error.js'
+import { ReasonCode } from '../protocol/reason-codes.js'
+import type { CoreApi, CoreConnection } from './core-api.js'
+import type { Heartbeat, HeartbeatCause, HeartbeatPeer, HeartbeatPhase, RoundTrip } from './heartbeat.js'
+import { Outbox } from './outbox.js'
+import type { Turn, TurnMember } from './turn.js'
+import type { WriterPool } from './writer-pool.js'
+
+/** Who asked not to read. */
+const BY_CORE = 1
+const BY_JOURNAL = 2
+const BY_SHUTDOWN = 4
+
+/** What all connections share. */
+export interface ConnectionHost {
+  readonly core: CoreApi<CoreConnection>
+  readonly turn: Turn
+  readonly heartbeat: Heartbeat
+  readonly clock: Clock
+  readonly writers: WriterPool
+  readonly codecLimits: CodecLimits
+  readonly outputBufferBytesMax: number
+  /** Passed to decoders: hands a packet to the connection that is being decoded. One function for everybody. */
+  readonly receivePacket: (packet: Packet) => void
+  /** @returns who was being decoded until now. */
+  enter(connection: Connection | null, nowMs: number): Connection | null
+  /** The socket is gone. */
+  gone(connection: Connection): void
+  /** Our bug: stop. */
+  fail(error: unknown): void
+}
+
+interface PendingClose {
+  readonly closeCode: number
+  readonly detail: string
+}
+
+export class Connection implements Link, TransportPeer, HeartbeatPeer, TurnMember {
+  readonly #shell: ConnectionHost
+  readonly #socket: TransportSocket
+  readonly #codec: Codec
+  readonly #decoder: PacketDecoder
+  readonly #outbox: Outbox
+  readonly slot: number
+  readonly client: CoreConnection
+  #state: 'open' | 'closing' | 'closed' = 'open'
+  #pausedBy = 0
+  /** Read, but not for the core yet: packets behind a CONNECT that is being authenticated. Bounded by one read. */
+  #backlog: (Packet | Uint8Array)[] | null = null
+  #isDirty = false
+  #isHeld = false
+  #isAccepted = false
+  /** Somebody was told that the buffer is full, and will be told when it no longer is. */
+  #toldFull = false
+  /** False: the operating system has everything, which is the common case and saves asking. */
+  #hasPending = false
+  #pendingClose: PendingClose | null = null
+  /** What the shell knows better than any reason code; 0: nothing. */
+  #forcedCloseCode: number = 0
+
+  constructor(shell: ConnectionHost, socket: TransportSocket, codec: Codec, nowMs: number) {
+    this.#shell = shell
+    this.#socket = socket
+    this.#codec = codec
+    this.#decoder = codec.decoder(shell.codecLimits)
+    this.#outbox = new Outbox(shell.writers, codec)
+    this.client = shell.core.open(this, nowMs)
+    this.slot = shell.heartbeat.open(this, nowMs)
+  }
+
+  // ── the socket tells ──
+
+  received(bytes: Uint8Array): void {
+    if (this.#state !== 'open') return
+    const { clock, heartbeat, turn } = this.#shell
+    const nowMs = clock.nowMs()
+    heartbeat.heard(this.slot, nowMs)
+    if ((this.#pausedBy & BY_CORE) !== 0) this.#keep(bytes)
+    else this.#decode(bytes, nowMs)
+    if (this.#state === 'open' && turn.isJournalFull) this.#pause(BY_JOURNAL)
+    turn.schedule()
+  }
+
+  ponged(): void {
+    this.#shell.heartbeat.ponged(this.slot, this.#shell.clock.nowMs())
+  }
+
+  drained(): void {
+    if (this.#state === 'open') this.#checkDrained()
+  }
+
+  closed(detail: string): void {
+    if (this.#state === 'closed') return
+    const wasOpen = this.#state === 'open'
+    this.#state = 'closed'
+    this.#outbox.discard()
+    this.#backlog = null
+    this.#shell.gone(this)
+    if (wasOpen) this.#lost(detail, this.#shell.clock.nowMs())
+  }
+
+  // ── bytes to packets ──
+
+  #decode(bytes: Uint8Array, nowMs: number): void {
+    const shell = this.#shell
+    const outer = shell.enter(this, nowMs)
+    try {
+      this.#decoder.decode(bytes, shell.receivePacket)
+    } catch (error) {
+      if (error instanceof ProtocolError) this.#protocolError(error, nowMs)
+      else shell.fail(error)
+    }
+    shell.enter(outer, nowMs)
+  }
+
+  /** One packet out of the decoder; the shell knows which connection is being decoded. */
+  receivePacket(packet: Packet, nowMs: number): void {
+    if (this.#state !== 'open') return
+    if ((this.#pausedBy & BY_CORE) !== 0) {
+      this.#keep(packet)
+      return
+    }
+    this.#shell.heartbeat.packetReceived(this.slot, nowMs)
+    this.#shell.core.receive(this.client, packet, nowMs)
+    if (!this.#isAccepted) this.#noteAccepted(nowMs)
+  }
+
+  #protocolError(error: ProtocolError, nowMs: number): void {
+    if (this.#state !== 'open') return
+    try {
+      this.#shell.core.protocolError(this.client, error, nowMs)
+    } catch (failure) {
+      this.#shell.fail(failure)
+    }
+    this.#ensureClosing(closeCodeFor(error.reasonCode), error.message)
+  }
+
+  #noteAccepted(nowMs: number): void {
+    if (this.client.state !== 'connected') return
+    this.#isAccepted = true
+    this.#decoder.connectAccepted(this.client.protocolLevel)
+    this.#socket.connectAccepted()
+    this.#shell.heartbeat.changed(this.slot, nowMs)
+  }
+
+  #keep(item: Packet | Uint8Array): void {
+    if (this.#backlog === null) this.#backlog = []
+    this.#backlog.push(item)
+  }
+
+  resume(nowMs: number): void {
+    if (this.#state !== 'open') return
+    this.#pausedBy &= ~BY_JOURNAL
+    if (!this.#isAccepted) this.#noteAccepted(nowMs)
+    if ((this.#pausedBy & BY_CORE) === 0) this.#receiveBacklog(nowMs)
+    if (this.#pausedBy !== 0 || this.#state !== 'open') return
+    this.#shell.heartbeat.changed(this.slot, nowMs)
+    this.#socket.resumeReading()
+  }
+
+  #receiveBacklog(nowMs: number): void {
+    const waiting = this.#backlog
+    if (waiting === null) return
+    this.#backlog = null
+    for (const [index, item] of waiting.entries()) {
+      if (item instanceof Uint8Array) this.#decode(item, nowMs)
+      else this.receivePacket(item, nowMs)
+      if (this.#state !== 'open') return
+      if ((this.#pausedBy & BY_CORE) === 0) continue
+      for (const rest of waiting.slice(index + 1)) this.#keep(rest)
+      return
+    }
+  }
+
+  // ── Link: the core says ──
+
+  get description(): LinkDescription {
+    return this.#socket.description
+  }
+
+  get bufferedBytes(): number {
+    let bytes = this.#outbox.byteLength
+    if (this.#hasPending) bytes += this.#pendingBytes()
+    if (bytes >= this.#shell.outputBufferBytesMax) this.#toldFull = true
+    return bytes
+  }
+
+  send(packet: Packet): void {
+    if (this.#state !== 'open') return
+    this.#outbox.writerNow(this.client.protocolLevel).write(packet)
+    this.#markDirty()
+  }
+
+  sendAfterCommit(packet: Packet): void {
+    if (this.#state !== 'open') return
+    this.#outbox.writerAfterCommit(this.client.protocolLevel).write(packet)
+    if (packet.type === PacketType.CONNACK) this.#outbox.raiseBarrier()
+    this.#markHeld()
+  }
+
+  acknowledgeAfterCommit(type: AckPacketType, packetId: number, reasonCode: number): void {
+    if (this.#state !== 'open') return
+    this.#outbox.writerAfterCommit(this.client.protocolLevel).writeAck(type, packetId, reasonCode)
+    this.#markHeld()
+  }
+
+  deliver(publication: Publication, delivery: Delivery): void {
+    if (this.#state !== 'open') return
+    this.#outbox.writerNow(this.client.protocolLevel).writePublication(publication, delivery)
+    this.#markDirty()
+  }
+
+  deliverAfterCommit(publication: Publication, delivery: Delivery): void {
+    if (this.#state !== 'open') return
+    this.#outbox.writerAfterCommit(this.client.protocolLevel).writePublication(publication, delivery)
+    this.#markHeld()
+  }
+
+  publicationSize(publication: Publication, delivery: Delivery): number {
+    return this.#codec.publicationSize(publication, delivery, this.client.protocolLevel)
+  }
+
+  packetSize(packet: Packet): number {
+    return this.#codec.packetSize(packet, this.client.protocolLevel)
+  }
+
+  pauseReading(): void {
+    this.#pause(BY_CORE)
+  }
+
+  resumeReading(): void {
+    if ((this.#pausedBy & BY_CORE) === 0) return
+    this.#pausedBy &= ~BY_CORE
+    // Not from inside the core: what was read meanwhile goes into the core, and that happens in the turn.
+    this.#shell.turn.markResumed(this)
+  }
+
+  close(reasonCode: number, detail: string): void {
+    this.#close(closeCodeFor(reasonCode), detail)
+  }
+
+  // ── the turn asks ──
+
+  flush(nowMs: number): void {
+    this.#isDirty = false
+    if (this.#state === 'closed') return
+    const written = this.#outbox.take()
+    if (written !== null) {
+      this.#socket.write(written)
+      this.#hasPending = true
+      if (this.#pendingBytes() > 0) this.#shell.heartbeat.writePending(this.slot, nowMs)
+    }
+    if (this.#pendingClose !== null && !this.#outbox.hasBarrier) this.#end(this.#pendingClose)
+    else if (this.#toldFull) this.#checkDrained()
+  }
+
+  seal(): void {
+    this.#isHeld = false
+    this.#outbox.seal()
+  }
+
+  releaseSealed(): void {
+    this.#makeRoom()
+    this.#outbox.releaseSealed()
+    this.#markDirty()
+  }
+
+  releaseOpen(): void {
+    this.#isHeld = false
+    this.#makeRoom()
+    this.#outbox.releaseOpen()
+    this.#markDirty()
+  }
+
+  notifyDrained(nowMs: number): void {
+    if (this.#state === 'open') this.#shell.core.drained(this.client, nowMs)
+  }
+
+  // ── the heartbeat asks ──
+
+  get phase(): HeartbeatPhase {
+    if (this.#state !== 'open') return 'closing'
+    return this.client.state === 'closed' ? 'closing' : this.client.state
+  }
+
+  get keepAliveWindowMs(): number {
+    return this.client.state === 'connected' ? keepAliveWindowMs(this.client.keepAliveSec) : Number.POSITIVE_INFINITY
+  }
+
+  get isReadingPaused(): boolean {
+    return this.#pausedBy !== 0
+  }
+
+  get pendingBytes(): number {
+    return this.#hasPending ? this.#pendingBytes() : 0
+  }
+
+  get takenBytes(): number {
+    return this.#socket.takenBytes
+  }
+
+  get roundTrip(): RoundTrip | null {
+    return this.#shell.heartbeat.roundTrip(this.slot)
+  }
+
+  sendPing(): boolean {
+    return this.#socket.sendPing()
+  }
+
+  expired(cause: HeartbeatCause, nowMs: number): void {
+    const { core, turn } = this.#shell
+    switch (cause) {
+      case 'connect':
+        this.#forcedCloseCode = CloseCode.NO_CONNECT
+        core.connectTimedOut(this.client, nowMs)
+        this.#ensureClosing(CloseCode.NO_CONNECT, 'no CONNECT came in time')
+        break
+      case 'keep-alive':
+        core.overdue(this.client, nowMs)
+        this.#ensureClosing(CloseCode.NO_PONG, 'nothing came for one and a half times the Keep Alive')
+        break
+      case 'ping':
+        this.#abandon('half-open: no answer to a ping', CloseCode.NO_PONG, nowMs)
+        break
+      case 'write':
+        this.#abandon('slow consumer: took no bytes for too long', CloseCode.SLOW_CONSUMER, nowMs)
+        // The close frame would wait behind the bytes that nobody reads.
+        this.#socket.destroy()
+        break
+      case 'close':
+        this.#socket.destroy()
+        break
+    }
+    turn.schedule()
+  }
+
+  // ── closing ──
+
+  /** The disk or an invariant broke: tells the peer, with nothing in it that could be taken for an acknowledgement. */
+  stopAfterFailure(nowMs: number): void {
+    if (this.#state !== 'open') return
+    const wasWaitingForConnack = this.#outbox.hasBarrier
+    this.#outbox.discardHeld()
+    const { state, protocolLevel } = this.client
+    if (wasWaitingForConnack) {
+      this.send({
+        type: PacketType.CONNACK,
+        sessionPresent: false,
+        reasonCode: ReasonCode.SERVER_UNAVAILABLE,
+        properties: {},
+      })
+    } else if (state === 'connected' && protocolLevel === 5) {
+      this.send({
+        type: PacketType.DISCONNECT,
+        reasonCode: ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR,
+        properties: null,
+      })
+    }
+    this.#close(CloseCode.INTERNAL_ERROR, 'the broker has stopped because of an internal error')
+    this.flush(nowMs)
+  }
+
+  /** Shutdown: whatever it still waits for, it is over. */
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  /** Stops reading for good; used by the shutdown, so that nothing new is accepted while commits finish. */
+  stopReading(): void {
+    if (this.#state === 'open') this.#pause(BY_SHUTDOWN)
+  }
+
+  #close(closeCode: number, detail: string): void {
+    if (this.#state !== 'open') return
+    this.#state = 'closing'
+    this.#backlog = null
+    this.#pendingClose = { closeCode: this.#forcedCloseCode || closeCode, detail }
+    // Behind a CONNACK that waits for its commit the DISCONNECT waits too, and the close with it.
+    if (!this.#outbox.hasBarrier) this.#outbox.discardHeld()
+    this.#shell.heartbeat.closing(this.slot, this.#shell.clock.nowMs())
+    this.#markDirty()
+  }
+
+  #ensureClosing(closeCode: number, detail: string): void {
+    if (this.#state === 'open') this.#close(closeCode, detail)
+  }
+
+  /** The peer does not answer: nothing more is written but a close. */
+  #abandon(detail: string, closeCode: number, nowMs: number): void {
+    if (this.#state !== 'open') return
+    this.#state = 'closing'
+    this.#outbox.discard()
+    this.#lost(detail, nowMs)
+    this.#end({ closeCode, detail })
+  }
+
+  #lost(detail: string, nowMs: number): void {
+    try {
+      this.#shell.core.closed(this.client, detail, nowMs)
+    } catch (error) {
+      this.#shell.fail(error)
+    }
+    this.#shell.turn.schedule()
+  }
+
+  #end(close: PendingClose): void {
+    this.#pendingClose = null
+    this.#outbox.discard()
+    this.#socket.end(close.closeCode, close.detail)
+    this.#shell.heartbeat.closing(this.slot, this.#shell.clock.nowMs())
+  }
+
+  // ── small things ──
+
+  #pause(by: number): void {
+    if (this.#pausedBy === 0) this.#socket.pauseReading()
+    if (by === BY_JOURNAL && (this.#pausedBy & BY_JOURNAL) === 0) this.#shell.turn.throttle(this)
+    this.#pausedBy |= by
+  }
+
+  #pendingBytes(): number {
+    const bytes = this.#socket.pendingBytes
+    this.#hasPending = bytes > 0
+    return bytes
+  }
+
+  #checkDrained(): void {
+    if (!this.#toldFull) return
+    if (this.bufferedBytes * 2 >= this.#shell.outputBufferBytesMax) return
+    this.#toldFull = false
+    this.#shell.turn.markDrained(this)
+  }
+
+  #makeRoom(): void {
+    if (this.#outbox.isFull) this.flush(this.#shell.clock.nowMs())
+  }
+
+  #markDirty(): void {
+    if (this.#isDirty) return
+    this.#isDirty = true
+    this.#shell.turn.markDirty(this)
+  }
+
+  #markHeld(): void {
+    if (this.#isHeld) return
+    this.#isHeld = true
+    this.#shell.turn.markHeld(this)
+  }
+}

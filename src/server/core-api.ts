@@ -1,0 +1,31 @@
+/**
+ * What the shell uses of the core, as a type: `core/broker.ts` satisfies it, and so do the fakes of the shell's own tests.
+ */
+import type { Link } from '../core/ports/link.js'
+import type { StoreOperation } from '../core/ports/store.js'
+import type { Packet, ProtocolLevel } from '../protocol/packets.js'
+import type { ProtocolError } from '../protocol/protocol-error.js'
+
+export interface CoreConnection {
+  readonly state: 'awaiting-connect' | 'authenticating' | 'connected' | 'closed'
+  readonly clientId: string
+  readonly keepAliveSec: number
+  readonly protocolLevel: ProtocolLevel
+}
+
+export interface CoreApi<C extends CoreConnection = CoreConnection> {
+  /** Bytes of the journal record that is being filled. */
+  readonly openRecordBytes: number
+  open(link: Link, nowMs: number): C
+  receive(connection: C, packet: Packet, nowMs: number): void
+  protocolError(connection: C, error: ProtocolError, nowMs: number): void
+  overdue(connection: C, nowMs: number): void
+  connectTimedOut(connection: C, nowMs: number): void
+  drained(connection: C, nowMs: number): void
+  closed(connection: C, detail: string, nowMs: number): void
+  takeCommit(nowMs: number): readonly StoreOperation[] | null
+  committed(nowMs: number): void
+  handleTimeout(nowMs: number): void
+  nextTimeoutMs(): number
+  drain(nowMs: number, serverReference?: string): void
+}

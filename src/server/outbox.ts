@@ -1,0 +1,144 @@
+/**
+ * What one connection still has to send, in up to three boxes of encoded packets:
+ *
+ *   now ─────────────────────────────────────────────▶ flush, at the end of the turn
+ *   held open ──seal──▶ held sealed ──release──▶ now
+ *   (record filling)    (record in flight)      (record durable)
+ *
+ * Within a box the order is kept. CONNACK waits for a commit but must come first, so from its arrival until its release
+ * everything that would leave at once queues up behind it (`barrier`).
+ */
+import type { Codec, PacketWriter, WrittenBytes } from '../protocol/codec.js'
+import { FRAME_HEADROOM } from '../protocol/codec.js'
+import type { ProtocolLevel } from '../protocol/packets.js'
+import type { WriterPool } from './writer-pool.js'
+
+type Box = 'none' | 'open' | 'sealed'
+
+export class Outbox {
+  readonly #pool: WriterPool
+  readonly #codec: Codec
+  /** Known once CONNECT has been read, and never changed while packets wait. */
+  #protocolLevel: ProtocolLevel = 5
+  #now: PacketWriter | null = null
+  /** Released while `now` already held something; older, so it leaves first. */
+  #released: PacketWriter | null = null
+  #open: PacketWriter | null = null
+  #sealed: PacketWriter | null = null
+  #barrier: Box = 'none'
+
+  constructor(pool: WriterPool, codec: Codec) {
+    this.#pool = pool
+    this.#codec = codec
+  }
+
+  get byteLength(): number {
+    let bytes = 0
+    if (this.#now !== null) bytes += this.#now.byteLength
+    if (this.#released !== null) bytes += this.#released.byteLength
+    if (this.#open !== null) bytes += this.#open.byteLength
+    if (this.#sealed !== null) bytes += this.#sealed.byteLength
+    return bytes
+  }
+
+  get hasBarrier(): boolean {
+    return this.#barrier !== 'none'
+  }
+
+  /** For what leaves at the end of the turn. */
+  writerNow(protocolLevel: ProtocolLevel): PacketWriter {
+    if (this.#barrier === 'open') return this.writerAfterCommit(protocolLevel)
+    if (this.#barrier === 'sealed' && this.#sealed !== null) return this.#sealed
+    this.#now ??= this.#take(protocolLevel)
+    return this.#now
+  }
+
+  /** For what leaves when everything in the journal up to now is durable. */
+  writerAfterCommit(protocolLevel: ProtocolLevel): PacketWriter {
+    this.#open ??= this.#take(protocolLevel)
+    return this.#open
+  }
+
+  raiseBarrier(): void {
+    this.#barrier = 'open'
+  }
+
+  /** The open record goes to the store. */
+  seal(): void {
+    this.#sealed = this.#open
+    this.#open = null
+    if (this.#barrier === 'open') this.#barrier = 'sealed'
+  }
+
+  /** The sealed record is durable. */
+  releaseSealed(): void {
+    if (this.#barrier === 'sealed') this.#barrier = 'none'
+    const sealed = this.#sealed
+    this.#sealed = null
+    this.#release(sealed)
+  }
+
+  /** Nothing needs to become durable, so nothing has to wait. */
+  releaseOpen(): void {
+    if (this.#barrier === 'open') this.#barrier = 'none'
+    const open = this.#open
+    this.#open = null
+    this.#release(open)
+  }
+
+  /** True when the next `releaseSealed` or `releaseOpen` needs `take` first. */
+  get isFull(): boolean {
+    return this.#now !== null && this.#released !== null
+  }
+
+  /** What leaves now, as one buffer; null: nothing. */
+  take(): WrittenBytes | null {
+    const older = this.#empty(this.#released)
+    const newer = this.#empty(this.#now)
+    this.#released = null
+    this.#now = null
+    if (older === null || newer === null) return older ?? newer
+    return joined(older, newer)
+  }
+
+  /** Nothing that waits for a commit will leave any more. */
+  discardHeld(): void {
+    this.#empty(this.#open)
+    this.#empty(this.#sealed)
+    this.#open = null
+    this.#sealed = null
+    this.#barrier = 'none'
+  }
+
+  discard(): void {
+    this.discardHeld()
+    this.take()
+  }
+
+  #release(writer: PacketWriter | null): void {
+    if (writer === null) return
+    if (this.#now === null) this.#now = writer
+    else this.#released = writer
+  }
+
+  #take(protocolLevel: ProtocolLevel): PacketWriter {
+    this.#protocolLevel = protocolLevel
+    return this.#pool.take(this.#codec, protocolLevel)
+  }
+
+  #empty(writer: PacketWriter | null): WrittenBytes | null {
+    if (writer === null) return null
+    const written = writer.take()
+    this.#pool.giveBack(this.#codec, this.#protocolLevel, writer)
+    return written
+  }
+}
+
+function joined(first: WrittenBytes, second: WrittenBytes): WrittenBytes {
+  const firstBytes = first.buffer.length - first.headroom
+  const secondBytes = second.buffer.length - second.headroom
+  const buffer = new Uint8Array(FRAME_HEADROOM + firstBytes + secondBytes)
+  buffer.set(first.buffer.subarray(first.headroom), FRAME_HEADROOM)
+  buffer.set(second.buffer.subarray(second.headroom), FRAME_HEADROOM + firstBytes)
+  return { buffer, headroom: FRAME_HEADROOM }
+}

@@ -1,0 +1,189 @@
+/**
+ * What all connections share: the core, the turn, the heartbeat, the table of connections and the one way to stop after
+ * a failure. It opens connections for the transports and keeps time for the core; rules it has none.
+ */
+import type { TimerHandle, Timers } from '../base/clock.js'
+import type { BrokerLimits } from '../core/limits.js'
+import type { Store } from '../core/ports/store.js'
+import type { TransportAcceptor, TransportPeer, TransportSocket } from '../core/ports/transport.js'
+import type { Codec, CodecLimits } from '../protocol/codec.js'
+import type { Packet } from '../protocol/packets.js'
+import { Connection, type ConnectionHost } from './connection.js'
+import type { CoreApi, CoreConnection } from './core-api.js'
+import { Heartbeat, type HeartbeatOptions, TICK_MS } from './heartbeat.js'
+import { Turn } from './turn.js'
+import { WriterPool } from './writer-pool.js'
+
+export interface ShellOptions {
+  readonly core: CoreApi<CoreConnection>
+  readonly store: Store
+  readonly timers: Timers
+  /** Runs once the current iteration of the event loop has read all there is: setImmediate. */
+  readonly defer: (run: () => void) => void
+  readonly limits: Pick<
+    BrokerLimits,
+    'connectionsMax' | 'outputBufferBytesMax' | 'maximumPacketSize' | 'userPropertiesMax'
+  >
+  readonly heartbeat: HeartbeatOptions
+  /** Called once, after the clients have been told. */
+  readonly onFatal: (error: Error) => void
+}
+
+/** Bytes of a packet that may come before CONNECT has been accepted: room for a Will, not for a flood. */
+export const CONNECT_PACKET_SIZE_MAX = 65_536
+/** Journal bytes that wait for the disk, record in flight included, before those who publish are no longer read. */
+const JOURNAL_BYTES_MAX = 16 * 1_048_576
+
+export class Shell implements TransportAcceptor, ConnectionHost {
+  readonly core: CoreApi<CoreConnection>
+  readonly turn: Turn
+  readonly heartbeat: Heartbeat
+  readonly clock: Timers
+  readonly writers = new WriterPool()
+  readonly codecLimits: CodecLimits
+  readonly outputBufferBytesMax: number
+  readonly #options: ShellOptions
+  readonly #connections: (Connection | null)[] = []
+  #connectionCount = 0
+  #state: 'running' | 'draining' | 'failed' = 'running'
+  #decoding: Connection | null = null
+  #decodingSinceMs = 0
+  #timer: TimerHandle | null = null
+  #goneWaiters: (() => void)[] = []
+
+  constructor(options: ShellOptions) {
+    const { core, store, timers, defer, limits } = options
+    this.#options = options
+    this.core = core
+    this.clock = timers
+    this.outputBufferBytesMax = limits.outputBufferBytesMax
+    this.codecLimits = {
+      maximumPacketSize: limits.maximumPacketSize,
+      userPropertiesMax: limits.userPropertiesMax,
+      connectPacketSizeMax: Math.min(limits.maximumPacketSize, CONNECT_PACKET_SIZE_MAX),
+    }
+    this.heartbeat = new Heartbeat(options.heartbeat)
+    const onFatal = (error: unknown) => this.#stopAfterFailure(error)
+    this.turn = new Turn({ core, store, clock: timers, defer, onFatal, journalBytesMax: JOURNAL_BYTES_MAX })
+  }
+
+  get state(): 'running' | 'draining' | 'failed' {
+    return this.#state
+  }
+
+  get connectionCount(): number {
+    return this.#connectionCount
+  }
+
+  /** Open and closing connections. */
+  *connections(): IterableIterator<Connection> {
+    for (const connection of this.#connections) if (connection) yield connection
+  }
+
+  /** Begins to keep time. */
+  start(): void {
+    this.#timer = this.clock.schedule(TICK_MS, this.#tickSoon)
+    this.turn.schedule()
+  }
+
+  stop(): void {
+    this.#timer?.cancel()
+    this.#timer = null
+  }
+
+  // ── for transports ──
+
+  refusal(): string | null {
+    if (this.#state !== 'running') return 'the broker is stopping'
+    if (this.#connectionCount >= this.#options.limits.connectionsMax) return 'too many connections; try again later'
+    return null
+  }
+
+  opened(socket: TransportSocket, codec: Codec): TransportPeer {
+    const connection = new Connection(this, socket, codec, this.clock.nowMs())
+    this.#connections[connection.slot] = connection
+    this.#connectionCount += 1
+    return connection
+  }
+
+  // ── for connections ──
+
+  readonly receivePacket = (packet: Packet): void => {
+    this.#decoding?.receivePacket(packet, this.#decodingSinceMs)
+  }
+
+  enter(connection: Connection | null, nowMs: number): Connection | null {
+    const outer = this.#decoding
+    this.#decoding = connection
+    this.#decodingSinceMs = nowMs
+    return outer
+  }
+
+  gone(connection: Connection): void {
+    this.#connections[connection.slot] = null
+    this.heartbeat.close(connection.slot)
+    this.#connectionCount -= 1
+    if (this.#connectionCount > 0) return
+    const waiters = this.#goneWaiters
+    this.#goneWaiters = []
+    for (const wake of waiters) wake()
+  }
+
+  fail(error: unknown): void {
+    this.turn.fail(error)
+  }
+
+  // ── for the shutdown ──
+
+  /** No new connections, nothing new from the old ones. */
+  beginDraining(): void {
+    if (this.#state === 'running') this.#state = 'draining'
+    for (const connection of this.connections()) connection.stopReading()
+  }
+
+  /** Resolves when the last socket is gone, or after `timeoutMs`, when the rest is destroyed. */
+  allGone(timeoutMs: number): Promise<void> {
+    if (this.#connectionCount === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = this.clock.schedule(timeoutMs, () => {
+        for (const connection of this.connections()) connection.destroy()
+        resolve()
+      })
+      this.#goneWaiters.push(() => {
+        timer.cancel()
+        resolve()
+      })
+    })
+  }
+
+  /** After the sockets have been read: what lies unread after a pause of this process speaks for its sender. */
+  readonly #tickSoon = (): void => {
+    this.#options.defer(this.#tick)
+  }
+
+  readonly #tick = (): void => {
+    if (this.#timer === null) return
+    const nowMs = this.clock.nowMs()
+    try {
+      this.heartbeat.tick(nowMs)
+      if (this.core.nextTimeoutMs() <= nowMs) this.turn.schedule()
+    } catch (error) {
+      this.fail(error)
+    }
+    this.#timer = this.clock.schedule(TICK_MS, this.#tickSoon)
+  }
+
+  #stopAfterFailure(error: unknown): void {
+    this.#state = 'failed'
+    const nowMs = this.clock.nowMs()
+    for (const connection of this.connections()) {
+      try {
+        connection.stopAfterFailure(nowMs)
+      } catch {
+        // The failure that stopped us may have left anything behind; the others are still told.
+        connection.destroy()
+      }
+    }
+    this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
+  }
+}

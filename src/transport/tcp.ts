@@ -1,0 +1,105 @@
+/**
+ * MQTT over TCP: a `net` server in, `TransportSocket`s out. The stream is handed on as it comes; packets are the
+ * decoder's business. A connection that may not come in is closed at once, because TCP has no way to say why before
+ * CONNECT has been read.
+ */
+import { createServer, type Server, type Socket } from 'node:net'
+import type { LinkDescription } from '../core/ports/link.js'
+import type { TransportAcceptor, TransportPeer, TransportSocket } from '../core/ports/transport.js'
+import type { Codec, WrittenBytes } from '../protocol/codec.js'
+import { remoteAddress, takenBytes } from './socket-progress.js'
+
+const ENDPOINT = Symbol('endpoint')
+interface OwnedSocket extends Socket {
+  [ENDPOINT]?: TcpSocket
+}
+
+/** Listening is left to `server/listeners.ts`. */
+export function tcpServer(acceptor: TransportAcceptor, codec: Codec): Server {
+  return createServer({ noDelay: true, allowHalfOpen: false }, (socket) => {
+    if (acceptor.refusal() !== null) {
+      socket.on('error', onRefusedError)
+      socket.destroy()
+      return
+    }
+    const endpoint = new TcpSocket(socket, codec)
+    ;(socket as OwnedSocket)[ENDPOINT] = endpoint
+    socket.on('data', onData)
+    socket.on('drain', onDrain)
+    socket.on('error', onError)
+    socket.on('close', onClose)
+    endpoint.peer = acceptor.opened(endpoint, codec)
+  })
+}
+
+class TcpSocket implements TransportSocket {
+  readonly #socket: Socket
+  readonly description: LinkDescription
+  peer: TransportPeer | null = null
+  lastError: string | null = null
+
+  constructor(socket: Socket, codec: Codec) {
+    this.#socket = socket
+    this.description = { transport: 'tcp', protocol: codec.name, remoteAddress: remoteAddress(socket) }
+  }
+
+  get pendingBytes(): number {
+    return this.#socket.writableLength
+  }
+
+  get takenBytes(): number {
+    return takenBytes(this.#socket)
+  }
+
+  write(written: WrittenBytes): void {
+    if (!this.#socket.writable) return
+    const { buffer, headroom } = written
+    this.#socket.write(Buffer.from(buffer.buffer, buffer.byteOffset + headroom, buffer.length - headroom))
+  }
+
+  pauseReading(): void {
+    this.#socket.pause()
+  }
+
+  resumeReading(): void {
+    this.#socket.resume()
+  }
+
+  connectAccepted(): void {}
+
+  sendPing(): boolean {
+    return false
+  }
+
+  end(_closeCode: number, _detail: string): void {
+    // Reading goes on, unread bytes would turn the FIN into a reset and lose what we have just written.
+    this.#socket.resume()
+    this.#socket.end()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+}
+
+function onData(this: OwnedSocket, bytes: Buffer): void {
+  this[ENDPOINT]?.peer?.received(bytes)
+}
+
+function onDrain(this: OwnedSocket): void {
+  this[ENDPOINT]?.peer?.drained()
+}
+
+function onError(this: OwnedSocket, error: Error): void {
+  const endpoint = this[ENDPOINT]
+  if (endpoint !== undefined) endpoint.lastError = error.message
+}
+
+function onClose(this: OwnedSocket): void {
+  const endpoint = this[ENDPOINT]
+  endpoint?.peer?.closed(endpoint.lastError ?? 'the peer closed the connection')
+}
+
+function onRefusedError(this: Socket): void {
+  this.destroy()
+}
