@@ -4,7 +4,7 @@
  *
  * Why that is safe without a copy: a topic that stays keeps its nodes in their places, JavaScript Maps may be changed
  * while they are iterated, and a topic that came (or came back) after the walk began bears a later stamp and is left
- * out: its publication has reached the new subscription anyway. So nothing comes twice and nothing that stayed is missed.
+ * out: its publication has reached the new subscription anyway. So nothing comes twice, and what stayed comes.
  * A node is four fields and holds an only child directly: a million topics are two million nodes.
  */
 interface Retained {

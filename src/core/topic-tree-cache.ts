@@ -2,9 +2,9 @@
  * Remembers what a topic name matched, so that a busy topic costs one Map lookup. Knows nothing of subscriptions.
  *
  * Invalidation. A changed filter without wildcard drops its own topic. A changed wildcard filter raises one counter,
- * chosen by its literal beginning (up to three levels; none for `+/…` and `#`), and an entry is current while the sum of
- * the counters of its topic's beginnings is what it was. So ten thousand clients subscribing `device/{id}/#` touch each
- * other's topics only by a collision of hashes. (NATS has one number for all and had to add a switch for such storms.)
+ * chosen by its literal beginning (up to three levels; none for `+/…` and `#`). An entry is current while the sum of
+ * the counters of its topic's beginnings is what it was. So clients that subscribe `device/{id}/#` touch each other's
+ * topics only by a collision of hashes. (NATS has one number for all and had to add a switch for such storms.)
  * Bounded by two generations: a full young one becomes the old one, what is asked for again moves up, the rest goes.
  */
 interface CacheEntry<V> {

@@ -217,7 +217,7 @@ function matchesOf<S>(value: FilterValue<S>): Matches<S> {
   return value instanceof FilterEntry ? value.matches : { plain: [matchOf(value)], groups: NONE }
 }
 
-/** A match of one subscription may be shared with other topics and is copied; a longer one is ours and grows in place. */
+/** A match of one subscription may be shared with other topics and is copied; a longer one is ours and grows. */
 function joined<S>(match: Match<S>, subscription: Subscription<S>): Match<S> {
   const target: JoinedMatch<S> = match.subscriptions.length > 1 ? (match as JoinedMatch<S>) : copyOf(match)
   target.subscriptions.push(subscription)

@@ -1,6 +1,6 @@
 /**
  * The trie of topic filters that hold a wildcard: finds every one that matches a topic name. It knows levels, `+`, `#`
- * and the `$` rule; what a filter stands for is the caller's value. Without recursion, because depth comes from the wire.
+ * and the `$` rule; what a filter stands for is the caller's value. No recursion, because depth comes from the wire.
  * The one idea: a million filters `device/{id}/#` are a million nodes, so a node is five fields, its only child is held
  * directly, a Map comes with the second one, and `#` is a field of its parent instead of a node.
  */

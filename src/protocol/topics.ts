@@ -7,7 +7,8 @@ export interface TopicLimits {
 }
 
 /**
- * @returns undefined when the topic name may be published to, else what is wrong with it [v5 MQTT-4.7.1-1, 4.7.3-1, 4.7.3-2].
+ * @returns undefined when the topic name may be published to, else what is wrong with it
+ * [v5 MQTT-4.7.1-1, 4.7.3-1, 4.7.3-2].
  */
 export function topicNameProblem(topicName: string, limits: TopicLimits): string | undefined {
   if (topicName.length === 0) return 'a topic name has at least one character'

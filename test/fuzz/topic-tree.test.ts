@@ -1,6 +1,6 @@
 /**
- * Topic tree against a naive model: a list of subscriptions and a matcher on split levels. Few levels and few names, so
- * that filters overlap; small caches, so that every way of forgetting is taken. fast-check prints the seed of a failure.
+ * Topic tree against a naive model: a list of subscriptions and a matcher on split levels. Few levels and few names,
+ * so that filters overlap; small caches, so that every way of forgetting is taken. A failure prints its seed.
  */
 import fc from 'fast-check'
 import t from 'tap'
