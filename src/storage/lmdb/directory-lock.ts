@@ -1,0 +1,108 @@
+/**
+ * One process per data directory: announce, then look.
+ *
+ * Each candidate puts a listening Unix socket with a name of its own (`lock.<pid>.<random>`) into the directory and then
+ * tries to connect to every other one it finds. Somebody answers: refuse. Nobody does: the other is dead, its file goes.
+ * Why a socket: the kernel ends it with the process, so kill -9 leaves nothing to clean up; it cannot be fooled by a
+ * reused pid; it works between containers that share a volume but neither pids nor networks. Why unique names: removing
+ * a dead one can never remove a live one, which is the race of every single lock file. Of two that start in the same
+ * instant both may refuse; never do both go on, because each announces before it looks.
+ */
+import { randomBytes } from 'node:crypto'
+import { chmodSync, closeSync, openSync, readdirSync, renameSync, unlinkSync } from 'node:fs'
+import { connect, createServer, type Server } from 'node:net'
+import { join } from 'node:path'
+import { StoreError } from '../../core/ports/store.js'
+
+const LOCK_NAME = /^lock\.(\d+)\.[0-9a-f]{8}$/
+
+export interface DirectoryLock {
+  release(): Promise<void>
+}
+
+/** @throws StoreError STORE_LOCKED when a living process holds the directory. */
+export async function lockDirectory(directory: string): Promise<DirectoryLock> {
+  const name = `lock.${process.pid}.${randomBytes(4).toString('hex')}`
+  const descriptor = openSync(directory, 'r')
+  // A socket's address holds 107 bytes, a data directory's path may be longer: go through the open directory.
+  const base = process.platform === 'linux' ? `/proc/self/fd/${descriptor}` : directory
+  const lock = new SocketLock(directory, name, descriptor, base)
+  try {
+    await lock.announce()
+    for (const other of readdirSync(directory)) {
+      const pid = LOCK_NAME.exec(other)?.[1]
+      if (pid === undefined || other === name) continue
+      if (await answers(join(base, other))) throw lockedBy(directory, Number(pid))
+      removeFile(join(directory, other))
+    }
+  } catch (error) {
+    await lock.release()
+    if (error instanceof StoreError) throw error
+    throw new StoreError('STORE_IO', `cannot lock ${directory}: its file system must allow Unix sockets`, {
+      cause: error,
+    })
+  }
+  return lock
+}
+
+class SocketLock implements DirectoryLock {
+  readonly #path: string
+  readonly #socketPath: string
+  readonly #descriptor: number
+  readonly #server: Server
+  #released = false
+
+  constructor(directory: string, name: string, descriptor: number, base: string) {
+    this.#path = join(directory, name)
+    this.#socketPath = join(base, `.${name}`)
+    this.#descriptor = descriptor
+    this.#server = createServer((socket) => socket.destroy())
+  }
+
+  /** Listens under a hidden name first: under its real name a lock always answers, there is no moment before listen(). */
+  async announce(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.on('error', reject)
+      this.#server.listen(this.#socketPath, () => resolve())
+    })
+    // The directory lock alone must not keep a process running.
+    this.#server.unref()
+    chmodSync(this.#socketPath, 0o600)
+    renameSync(this.#socketPath, this.#path)
+  }
+
+  async release(): Promise<void> {
+    if (this.#released) return
+    this.#released = true
+    removeFile(this.#path)
+    if (this.#server.listening) await new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    closeSync(this.#descriptor)
+  }
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    // Anything but "nobody listens" (a full backlog, missing rights) may be a living holder.
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT')
+    })
+  })
+}
+
+function lockedBy(directory: string, pid: number): StoreError {
+  const who = pid === process.pid ? `this process (pid ${pid})` : `process ${pid}`
+  return new StoreError('STORE_LOCKED', `${directory} is in use by ${who}; stop it, or choose another directory`)
+}
+
+function removeFile(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * The data directory around LMDB's files: created 0700, kept to its owner, and described by two small files.
+ *
+ * - `store.json`: on-disk format, who wrote it, and the incarnation, a random id of this database. Written last, so that
+ *   a directory without it never held anything that was acknowledged.
+ * - `unflushed`: present while a store runs without flushing; holds the boot id of the machine. If the machine has been
+ *   restarted since, LMDB's pages may be any mixture of old and new, and opening it could even crash: refuse.
+ */
+import { randomUUID } from 'node:crypto'
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fdatasyncSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { StoreError } from '../../core/ports/store.js'
+
+/** What this build writes. It reads every format from 1 on. */
+export const STORE_FORMAT = 1
+export const DATA_FILE = 'data.mdb'
+const LMDB_LOCK_FILE = 'lock.mdb'
+const DESCRIPTION_FILE = 'store.json'
+const UNFLUSHED_FILE = 'unflushed'
+/** What may lie in a directory that nobody has used yet. */
+const NEUTRAL_NAMES = /^(lost\+found|\.?lock\..*|store\.json\.new|unflushed)$/
+
+export interface StoreDescription {
+  readonly format: number
+  readonly writtenBy: string
+  readonly incarnation: string
+}
+
+/** Creates the directory or takes an empty or known one; nobody but the owner may look into it afterwards. */
+export function takeDirectory(directory: string): void {
+  const created = mkdirSync(directory, { recursive: true, mode: 0o700 })
+  if (created !== undefined) flushCreated(directory, created)
+  const stat = statSync(directory)
+  const user = process.geteuid?.()
+  if (user !== undefined && user !== 0 && stat.uid !== user) {
+    throw new StoreError('STORE_IO', `${directory} belongs to user ${stat.uid}, this process runs as ${user}`)
+  }
+  const names = readdirSync(directory)
+  const ours = names.includes(DESCRIPTION_FILE) || names.includes(DATA_FILE)
+  if (!ours && !names.every((name) => NEUTRAL_NAMES.test(name))) {
+    const message = `${directory} is not empty and holds no store; choose an empty or a new directory`
+    throw new StoreError('STORE_FORMAT', message)
+  }
+  if ((stat.mode & 0o077) !== 0) chmodSync(directory, 0o700)
+  for (const name of [DATA_FILE, LMDB_LOCK_FILE, DESCRIPTION_FILE]) tightenFile(join(directory, name))
+}
+
+export function tightenFile(path: string): void {
+  const stat = statSync(path, { throwIfNoEntry: false })
+  if (stat !== undefined && (stat.mode & 0o177) !== 0) chmodSync(path, 0o600)
+}
+
+/** @returns null when nothing has been stored here yet. @throws StoreError STORE_FORMAT, STORE_CORRUPT. */
+export function readDescription(directory: string, writtenBy: string): StoreDescription | null {
+  const path = join(directory, DESCRIPTION_FILE)
+  if (!existsSync(path)) return null
+  const description = parseDescription(path)
+  if (description.format > STORE_FORMAT) {
+    throw new StoreError(
+      'STORE_FORMAT',
+      `${directory} has store format ${description.format}, written by ${description.writtenBy}; ` +
+        `this is ${writtenBy}, which reads formats 1 to ${STORE_FORMAT}. ` +
+        `Run ${description.writtenBy} or newer on it, or choose another directory`,
+    )
+  }
+  if (!existsSync(join(directory, DATA_FILE))) {
+    throw new StoreError('STORE_CORRUPT', `${directory} has a ${DESCRIPTION_FILE}, but its ${DATA_FILE} is missing`)
+  }
+  return description
+}
+
+function parseDescription(path: string): StoreDescription {
+  const text = readFileSync(path, 'utf8')
+  try {
+    const { format, writtenBy, incarnation } = JSON.parse(text) as Partial<Record<string, unknown>>
+    if (typeof format === 'number' && Number.isInteger(format) && format >= 1 && typeof incarnation === 'string') {
+      return { format, writtenBy: typeof writtenBy === 'string' ? writtenBy : 'an unknown build', incarnation }
+    }
+  } catch (error) {
+    throw new StoreError('STORE_CORRUPT', `${path} is damaged: it is not JSON`, { cause: error })
+  }
+  throw new StoreError('STORE_CORRUPT', `${path} is damaged: it needs format (1 or more) and incarnation`)
+}
+
+/** Makes the new database's files durable, then the description that vouches for them. */
+export function writeDescription(directory: string, writtenBy: string): StoreDescription {
+  const description: StoreDescription = { format: STORE_FORMAT, writtenBy, incarnation: randomUUID() }
+  flushPath(join(directory, DATA_FILE))
+  flushPath(directory)
+  const path = join(directory, DESCRIPTION_FILE)
+  writeFileSync(`${path}.new`, `${JSON.stringify(description)}\n`, { mode: 0o600 })
+  flushPath(`${path}.new`)
+  renameSync(`${path}.new`, path)
+  flushPath(directory)
+  return description
+}
+
+/** Before LMDB opens: is what lies here trustworthy after an unflushed session? If so it is flushed now. */
+export function settleUnflushed(directory: string): void {
+  const path = join(directory, UNFLUSHED_FILE)
+  if (!existsSync(path)) return
+  if (readFileSync(path, 'utf8').trim() !== bootId() && existsSync(join(directory, DATA_FILE))) {
+    throw new StoreError(
+      'STORE_CORRUPT',
+      `${directory} was in use with durability os or memory when the machine went down, so its contents cannot be ` +
+        'trusted: restore a backup or remove the directory. Durability flush survives a power cut',
+    )
+  }
+  markFlushed(directory)
+}
+
+/** The store begins to write without flushing. */
+export function markUnflushed(directory: string): void {
+  const path = join(directory, UNFLUSHED_FILE)
+  writeFileSync(path, `${bootId()}\n`, { mode: 0o600 })
+  flushPath(path)
+  flushPath(directory)
+}
+
+/** Flushes everything written without flushing (fdatasync on any descriptor of a file covers all its pages). */
+export function markFlushed(directory: string): void {
+  const data = join(directory, DATA_FILE)
+  if (existsSync(data)) flushPath(data, fdatasyncSync)
+  unlinkSync(join(directory, UNFLUSHED_FILE))
+  flushPath(directory)
+}
+
+/** A name in a directory is durable only when the directory is: flush every level that `mkdir` has made, and its parent. */
+function flushCreated(directory: string, firstCreated: string): void {
+  const top = dirname(resolve(firstCreated))
+  let path = resolve(directory)
+  for (;;) {
+    flushPath(path)
+    if (path === top || path === dirname(path)) return
+    path = dirname(path)
+  }
+}
+
+function flushPath(path: string, flush: (descriptor: number) => void = fsyncSync): void {
+  const descriptor = openSync(path, 'r')
+  try {
+    flush(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** Changes when the machine starts anew. Elsewhere than on Linux unknown, and then an unflushed store is trusted. */
+function bootId(): string {
+  if (process.platform !== 'linux') return 'unknown'
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+}

@@ -1,0 +1,311 @@
+/**
+ * The store port on LMDB. One writer: at most one LMDB transaction is under way, and commits that come meanwhile wait
+ * and then share the next one, in order. Not more than one, because lmdb-js would go on with a second after the first
+ * has failed, and a journal with a hole in it is worse than one that ends early.
+ *
+ * Reads use a snapshot that is renewed when a group of commits is done, never in between: what is on disk but not
+ * reported yet stays invisible. Held between commits it costs nothing, because LMDB never reuses pages of the newest
+ * state anyway.
+ */
+import type { Transaction } from 'lmdb'
+import { assert } from '../../base/assert.js'
+import type { TimerHandle, Timers } from '../../base/clock.js'
+import {
+  KEY_BYTES_MAX,
+  type Store,
+  type StoreEntry,
+  StoreError,
+  type StoreOperation,
+  type StoreRange,
+  type StoreTable,
+} from '../../core/ports/store.js'
+import { commitError, describe, isCorruption } from './commit-errors.js'
+import type { Environment } from './environment.js'
+import { corruptRow, FRAME_BYTES, readFrame, writeFrame } from './value-frame.js'
+
+/** A page of `entries`, bounded both ways: 256 values of 8 MB must not be in memory together. */
+const PAGE_ROWS_MAX = 256
+const PAGE_BYTES_MAX = 1_048_576
+/** Bounds of commits that share a transaction; a single larger one still goes through. lmdb-js blocks above 300 000. */
+const GROUP_OPERATIONS_MAX = 50_000
+const GROUP_BYTES_MAX = 16_777_216
+/** The buffer that values are framed in is kept up to this size. */
+const ARENA_BYTES_KEPT_MAX = 4_194_304
+
+interface Commit {
+  readonly operations: readonly StoreOperation[]
+  readonly bytes: number
+  readonly done: (error: StoreError | null) => void
+}
+
+interface RawEntry {
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+}
+
+export interface LmdbStoreSetup {
+  readonly environment: Environment
+  readonly directory: string
+  readonly incarnation: string
+  readonly commitTimeoutMs: number
+  readonly timers: Timers
+  readonly onFatal: ((error: StoreError) => void) | undefined
+  /** Runs when the environment is closed, or must not be touched any more because a write is stuck in it. */
+  readonly afterClose: (flushed: boolean) => Promise<void>
+}
+
+export class LmdbStore implements Store {
+  /** Random id of this database: another one means that a backup was restored or the data began anew. */
+  readonly incarnation: string
+  readonly #setup: LmdbStoreSetup
+  readonly #environment: Environment
+  #snapshot: Transaction
+  #waiting: Commit[] = []
+  #inFlight: readonly Commit[] = []
+  #inFlightSinceMs = 0
+  #watchdog: TimerHandle | null = null
+  #arena = Buffer.allocUnsafeSlow(65_536)
+  #failure: StoreError | null = null
+  #closing: Promise<void> | null = null
+  #closed = false
+  #drained: (() => void) | null = null
+
+  constructor(setup: LmdbStoreSetup) {
+    this.#setup = setup
+    this.#environment = setup.environment
+    this.incarnation = setup.incarnation
+    this.#snapshot = setup.environment.root.useReadTransaction()
+  }
+
+  get(table: StoreTable, key: Uint8Array): Uint8Array | undefined {
+    this.#assertOpen()
+    assertKey(key)
+    let framed: Uint8Array | undefined
+    try {
+      framed = this.#environment.tables[table].get(key, { transaction: this.#snapshot })
+    } catch (error) {
+      throw readError(table, key, error)
+    }
+    return framed === undefined ? undefined : readFrame(table, key, framed)
+  }
+
+  entries(range: StoreRange): IterableIterator<StoreEntry> {
+    this.#assertOpen()
+    return this.#walk(range)
+  }
+
+  commit(operations: readonly StoreOperation[], done: (error: StoreError | null) => void): void {
+    let bytes = 0
+    for (const operation of operations) {
+      assertKey(operation.key)
+      if (operation.kind === 'put') bytes += FRAME_BYTES + operation.value.length
+    }
+    const refusal = this.#failure ?? (this.#closing !== null ? closedError(this.#setup.directory) : null)
+    if (refusal !== null) {
+      queueMicrotask(() => done(refusal))
+      return
+    }
+    this.#waiting.push({ operations, bytes, done })
+    if (this.#inFlight.length === 0) this.#startGroup()
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    if (this.#inFlight.length > 0) await new Promise<void>((resolve) => (this.#drained = resolve))
+    this.#closed = true
+    this.#watchdog?.cancel()
+    // A write that never settled may still be running inside LMDB: leave the environment and the lock to the exit.
+    if (this.#failure?.code === 'STORE_STALLED') return
+    this.#snapshot.done()
+    await this.#environment.root.close()
+    await this.#setup.afterClose(this.#failure === null)
+  }
+
+  #startGroup(): void {
+    const group = this.#takeGroup()
+    if (group.length === 0) return
+    this.#inFlight = group
+    this.#inFlightSinceMs = this.#setup.timers.nowMs()
+    this.#watchdog ??= this.#setup.timers.schedule(this.#setup.commitTimeoutMs, () => this.#watch())
+    this.#handOver(group).then(
+      () => this.#groupDone(group),
+      (error: unknown) => this.#groupFailed(group, error),
+    )
+  }
+
+  #takeGroup(): readonly Commit[] {
+    if (this.#waiting.length <= 1) return this.#waiting.splice(0)
+    let operations = 0
+    let bytes = 0
+    let count = 0
+    for (const commit of this.#waiting) {
+      operations += commit.operations.length
+      bytes += commit.bytes
+      if (count > 0 && (operations > GROUP_OPERATIONS_MAX || bytes > GROUP_BYTES_MAX)) break
+      count += 1
+    }
+    return this.#waiting.splice(0, count)
+  }
+
+  /** LMDB refusing to take a batch at all is a failed commit too, and is told later, like any other. */
+  async #handOver(group: readonly Commit[]): Promise<unknown> {
+    return this.#write(group)
+  }
+
+  /**
+   * One explicit batch is one LMDB transaction. Nothing in it may throw, a batch that throws keeps what it has: keys are
+   * checked before, the arena is there before. LMDB reads keys and values in a worker thread until the promise settles.
+   */
+  #write(group: readonly Commit[]): Promise<unknown> {
+    const tables = this.#environment.tables
+    const arena = this.#arenaFor(group)
+    let offset = 0
+    return this.#environment.root.batch(() => {
+      for (const commit of group) {
+        for (const operation of commit.operations) {
+          const { key, table } = operation
+          if (operation.kind === 'remove') tables[table].remove(key)
+          else {
+            const end = offset + FRAME_BYTES + operation.value.length
+            writeFrame(key, operation.value, arena, offset)
+            tables[table].put(key, arena.subarray(offset, end))
+            offset = end
+          }
+        }
+      }
+    })
+  }
+
+  /** One buffer for all values of a group: LMDB copies from it, and it is free again when the group has settled. */
+  #arenaFor(group: readonly Commit[]): Buffer {
+    const bytes = groupBytes(group)
+    if (bytes <= this.#arena.length) return this.#arena
+    const arena = Buffer.allocUnsafeSlow(Math.max(bytes, Math.min(2 * this.#arena.length, ARENA_BYTES_KEPT_MAX)))
+    if (arena.length <= ARENA_BYTES_KEPT_MAX) this.#arena = arena
+    return arena
+  }
+
+  #groupDone(group: readonly Commit[]): void {
+    if (this.#failure !== null) return
+    this.#snapshot.done()
+    this.#snapshot = this.#environment.root.useReadTransaction()
+    this.#inFlight = []
+    // The next group goes to the disk first, the callbacks run while it is being written.
+    this.#startGroup()
+    for (const commit of group) commit.done(null)
+    if (this.#inFlight.length === 0) this.#drained?.()
+  }
+
+  async #groupFailed(group: readonly Commit[], error: unknown): Promise<void> {
+    const cause = await causeOf(error)
+    this.#fail(commitError(cause, this.#setup.directory, groupBytes(group)))
+  }
+
+  /** After a fatal error inside LMDB a write neither resolves nor rejects: only the clock tells. */
+  #watch(): void {
+    this.#watchdog = null
+    if (this.#inFlight.length === 0 || this.#failure !== null) return
+    const { commitTimeoutMs, directory, timers } = this.#setup
+    const leftMs = this.#inFlightSinceMs + commitTimeoutMs - timers.nowMs()
+    if (leftMs > 0) {
+      this.#watchdog = timers.schedule(leftMs, () => this.#watch())
+      return
+    }
+    this.#fail(new StoreError('STORE_STALLED', `a commit to ${directory} has not settled within ${commitTimeoutMs} ms`))
+  }
+
+  #fail(error: StoreError): void {
+    if (this.#failure !== null) return
+    this.#failure = error
+    const failed = [...this.#inFlight, ...this.#waiting]
+    this.#inFlight = []
+    this.#waiting = []
+    for (const commit of failed) commit.done(error)
+    this.#drained?.()
+    this.#setup.onFatal?.(error)
+  }
+
+  *#walk(range: StoreRange): IterableIterator<StoreEntry> {
+    let from = range.from
+    let left = range.limit ?? Number.POSITIVE_INFINITY
+    while (left > 0) {
+      const page = this.#readPage(range.table, from, range.until, Math.min(left, PAGE_ROWS_MAX))
+      for (const { key, value } of page.rows) yield { key, value: readFrame(range.table, key, value) }
+      const last = page.rows.at(-1)
+      if (page.isLast || last === undefined) return
+      left -= page.rows.length
+      from = successor(last.key)
+      this.#assertOpen()
+    }
+  }
+
+  /** Read in one go, so that no cursor stays open between two rows. */
+  #readPage(table: StoreTable, from: Uint8Array | undefined, until: Uint8Array | undefined, limit: number) {
+    if (until?.length === 0) return { rows: [], isLast: true }
+    const rows: RawEntry[] = []
+    let bytes = 0
+    const range = {
+      ...(from !== undefined && from.length > 0 && { start: from }),
+      ...(until !== undefined && { end: until }),
+      limit,
+      transaction: this.#snapshot,
+    }
+    try {
+      for (const row of this.#environment.tables[table].getRange(range)) {
+        rows.push(row)
+        bytes += row.value.length
+        if (bytes >= PAGE_BYTES_MAX) return { rows, isLast: false }
+      }
+    } catch (error) {
+      throw readError(table, rows.at(-1)?.key ?? from ?? new Uint8Array(0), error)
+    }
+    return { rows, isLast: rows.length < limit }
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw closedError(this.#setup.directory)
+  }
+}
+
+/** The smallest key after `key`. */
+function successor(key: Uint8Array): Uint8Array {
+  const next = new Uint8Array(key.length + 1)
+  next.set(key)
+  return next
+}
+
+function groupBytes(group: readonly Commit[]): number {
+  let bytes = 0
+  for (const commit of group) bytes += commit.bytes
+  return bytes
+}
+
+/** lmdb-js rejects with a wrapper whose `commitError` rejects in turn, with the code; unobserved, that ends the process. */
+async function causeOf(error: unknown): Promise<unknown> {
+  const inner = (error as { commitError?: Promise<never> } | null)?.commitError
+  if (inner === undefined) return error
+  return inner.then(
+    () => error,
+    (cause: unknown) => cause,
+  )
+}
+
+function readError(table: StoreTable, key: Uint8Array, error: unknown): StoreError {
+  if (isCorruption(error)) return corruptRow(table, key, `LMDB says: ${describe(error)}`, error)
+  return new StoreError('STORE_IO', `reading table ${table} failed: ${describe(error)}`, { cause: error })
+}
+
+function closedError(directory: string): StoreError {
+  return new StoreError('STORE_CLOSED', `the store in ${directory} is closed`)
+}
+
+function assertKey(key: Uint8Array): void {
+  assert(
+    key.length >= 1 && key.length <= KEY_BYTES_MAX,
+    `a store key has 1 to ${KEY_BYTES_MAX} bytes, not ${key.length}`,
+  )
+}

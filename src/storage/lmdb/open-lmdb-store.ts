@@ -1,0 +1,111 @@
+/**
+ * Opens a data directory as a store: take the directory, lock it, check its format, open LMDB, vouch for it.
+ * What fails leaves nothing locked and nothing open behind.
+ */
+import { join } from 'node:path'
+import type { Timers } from '../../base/clock.js'
+import { STORE_TABLES, StoreError } from '../../core/ports/store.js'
+import { describe, isCorruption } from './commit-errors.js'
+import {
+  DATA_FILE,
+  markFlushed,
+  markUnflushed,
+  readDescription,
+  type StoreDescription,
+  settleUnflushed,
+  takeDirectory,
+  tightenFile,
+  writeDescription,
+} from './directory.js'
+import { type DirectoryLock, lockDirectory } from './directory-lock.js'
+import { type Durability, type Environment, MAP_SIZE_BYTES_DEFAULT, openEnvironment } from './environment.js'
+import { LmdbStore } from './lmdb-store.js'
+
+export interface LmdbStoreOptions {
+  /** Created with mode 0700 if it does not exist; otherwise it must be empty or hold a store. */
+  readonly directory: string
+  readonly durability: Durability
+  /** A commit that has not settled after this long fails the store with STORE_STALLED. */
+  readonly commitTimeoutMs: number
+  readonly timers: Timers
+  /** Address space reserved for the file; default 64 GiB, grows by itself. */
+  readonly mapSizeBytes?: number
+  /** Called once, after the failed commits have been told: the store takes no more commits, stop the process. */
+  readonly onFatal?: (error: StoreError) => void
+  /** Named in `store.json` and in the message that an older build shows. Default 'tallymq'. */
+  readonly buildName?: string
+}
+
+/** @throws StoreError STORE_LOCKED, STORE_FORMAT, STORE_CORRUPT, STORE_FULL, STORE_IO; the message says what to do. */
+export async function openLmdbStore(options: LmdbStoreOptions): Promise<LmdbStore> {
+  const { directory } = options
+  const buildName = options.buildName ?? 'tallymq'
+  attempt(directory, () => takeDirectory(directory))
+  const lock = await attempt(directory, () => lockDirectory(directory))
+  let environment: Environment | undefined
+  try {
+    const existing = attempt(directory, () => prepare(options, buildName))
+    environment = attempt(directory, () =>
+      openEnvironment(directory, options.durability, options.mapSizeBytes ?? MAP_SIZE_BYTES_DEFAULT),
+    )
+    for (const name of [DATA_FILE, 'lock.mdb']) tightenFile(join(directory, name))
+    const description = existing ?? describeNew(directory, environment, buildName)
+    return buildStore(options, environment, description, lock)
+  } catch (error) {
+    await environment?.root.close()
+    await lock.release()
+    throw error
+  }
+}
+
+function prepare(options: LmdbStoreOptions, buildName: string): StoreDescription | null {
+  const description = readDescription(options.directory, buildName)
+  settleUnflushed(options.directory)
+  if (options.durability !== 'flush') markUnflushed(options.directory)
+  return description
+}
+
+/** A database file without a description is either new or its creation was cut short; then it is empty. */
+function describeNew(directory: string, environment: Environment, buildName: string): StoreDescription {
+  for (const table of STORE_TABLES) {
+    for (const _row of environment.tables[table].getRange({ limit: 1 })) {
+      throw new StoreError('STORE_FORMAT', `${directory} holds data, but its store.json is missing: restore it`)
+    }
+  }
+  return attempt(directory, () => writeDescription(directory, buildName))
+}
+
+function buildStore(
+  options: LmdbStoreOptions,
+  environment: Environment,
+  description: StoreDescription,
+  lock: DirectoryLock,
+): LmdbStore {
+  return new LmdbStore({
+    environment,
+    directory: options.directory,
+    incarnation: description.incarnation,
+    commitTimeoutMs: options.commitTimeoutMs,
+    timers: options.timers,
+    onFatal: options.onFatal,
+    afterClose: async (flushed) => {
+      if (flushed && options.durability !== 'flush') markFlushed(options.directory)
+      await lock.release()
+    },
+  })
+}
+
+/** Whatever the file system or LMDB throws becomes a StoreError. */
+function attempt<Result>(directory: string, run: () => Result): Result {
+  try {
+    return run()
+  } catch (error) {
+    if (error instanceof StoreError) throw error
+    const code = (error as { code?: unknown }).code
+    if (code === 'ENOSPC' || code === 28) {
+      throw new StoreError('STORE_FULL', `no space left to open the store in ${directory}`, { cause: error })
+    }
+    const kind = isCorruption(error) ? 'STORE_CORRUPT' : 'STORE_IO'
+    throw new StoreError(kind, `cannot open the store in ${directory}: ${describe(error)}`, { cause: error })
+  }
+}
