@@ -1,0 +1,110 @@
+/**
+ * The second halves of the QoS flows: PUBACK, PUBREC, PUBCOMP for copies we sent, PUBREL for messages we took
+ * [v5 4.3.2, 4.3.3]. Whatever promises something leaves after the commit that makes it true.
+ */
+import { type AckPacket, PACKET_ID_MAX, PacketType } from '../protocol/packets.js'
+import { isFailure, ReasonCode } from '../protocol/reason-codes.js'
+import type { ClientConnection } from './connection.js'
+import { pump } from './deliver.js'
+import type { Copy } from './message.js'
+import type { Session } from './session.js'
+import type { BrokerState } from './state.js'
+
+type Handler = (
+  state: BrokerState,
+  connection: ClientConnection,
+  session: Session,
+  packetId: number,
+  reasonCode: number,
+) => void
+
+export function receiveAck(
+  state: BrokerState,
+  connection: ClientConnection,
+  session: Session,
+  packet: AckPacket,
+  nowMs: number,
+): void {
+  const handle = HANDLERS[packet.type]
+  const last = packet.lastPacketId ?? packet.packetId
+  for (let packetId = packet.packetId; ; packetId = packetId === PACKET_ID_MAX ? 1 : packetId + 1) {
+    handle(state, connection, session, packetId, packet.reasonCode)
+    if (packetId === last) break
+  }
+  if (connection.isConnected) pump(state, session, nowMs)
+}
+
+const HANDLERS: Readonly<Record<AckPacket['type'], Handler>> = {
+  [PacketType.PUBACK]: receivePuback,
+  [PacketType.PUBREC]: receivePubrec,
+  [PacketType.PUBREL]: receivePubrel,
+  [PacketType.PUBCOMP]: receivePubcomp,
+}
+
+/** Unknown ids are ignored: the copy was acknowledged before, on a connection whose answer got lost. */
+function receivePuback(state: BrokerState, connection: ClientConnection, session: Session, packetId: number): void {
+  const copy = session.inflight.get(packetId)
+  if (copy === undefined || copy.qos !== 1) return
+  finish(connection, session, copy)
+  state.counters.deliveriesAcknowledged += 1
+  if (!session.isDurable) return
+  state.touch(session)
+  state.record.acknowledged(session.number, packetId, copy.messageId)
+  state.messages.release(copy.messageId, state.recordNumber)
+}
+
+function receivePubrec(
+  state: BrokerState,
+  connection: ClientConnection,
+  session: Session,
+  packetId: number,
+  reasonCode: number,
+): void {
+  const copy = session.inflight.get(packetId)
+  if (copy === undefined || copy.qos !== 2) {
+    connection.link.acknowledgeAfterCommit(PacketType.PUBREL, packetId, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND)
+    return
+  }
+  if (copy.state === 'sent') {
+    if (session.isDurable) {
+      state.touch(session)
+      const { record } = state
+      if (isFailure(reasonCode)) record.acknowledged(session.number, packetId, copy.messageId)
+      else record.released(session.number, packetId, copy.messageId)
+      state.messages.release(copy.messageId, state.recordNumber)
+    }
+    copy.state = 'released'
+    copy.message = null
+  }
+  // A refusal ends the exchange: no PUBREL follows [v5 MQTT-4.3.3-4].
+  if (isFailure(reasonCode)) finish(connection, session, copy)
+  else connection.link.acknowledgeAfterCommit(PacketType.PUBREL, packetId, ReasonCode.SUCCESS)
+}
+
+function receivePubcomp(state: BrokerState, connection: ClientConnection, session: Session, packetId: number): void {
+  const copy = session.inflight.get(packetId)
+  if (copy === undefined || copy.state !== 'released') return
+  finish(connection, session, copy)
+  state.counters.deliveriesAcknowledged += 1
+  if (!session.isDurable) return
+  state.touch(session)
+  state.record.completed(session.number, packetId)
+}
+
+function receivePubrel(state: BrokerState, connection: ClientConnection, session: Session, packetId: number): void {
+  const isKnown = session.removeReceipt(packetId)
+  if (isKnown && session.isDurable) {
+    state.touch(session)
+    state.record.receiptRemoved(session.number, packetId)
+  }
+  // An unknown id is answered all the same, or the client would ask for ever [v5 4.3.3, figure 4.3].
+  const reasonCode = isKnown ? ReasonCode.SUCCESS : ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
+  connection.link.acknowledgeAfterCommit(PacketType.PUBCOMP, packetId, reasonCode)
+}
+
+function finish(connection: ClientConnection, session: Session, copy: Copy): void {
+  session.removeInflight(copy.packetId)
+  if (!copy.isOnWire) return
+  copy.isOnWire = false
+  connection.outstanding -= 1
+}

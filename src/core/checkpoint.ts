@@ -1,0 +1,125 @@
+/**
+ * Folds the journal into tables, in the background and a slice per commit, so that the journal can be trimmed and a
+ * restart reads a short tail. A fuzzy checkpoint: rows are written at different times, each saying as of which journal
+ * record it is true, and replay skips what a row already has. Slices ride in the same atomic commit as a record, and
+ * are true as of exactly that record.
+ *
+ * A cycle: take the last sealed record as target; write everything that changed up to it; then remove the journal up
+ * to it. What changes meanwhile belongs to the next cycle, so a cycle always ends.
+ */
+import type { StoreOperation } from './ports/store.js'
+import { type RetainedMessage, retainedCommitted, writeRetainedRows } from './retained.js'
+import type { Session } from './session.js'
+import { writeSessionRows } from './session-rows.js'
+import type { BrokerState } from './state.js'
+import { numberKey } from './store-keys.js'
+
+/** Journal bytes that start a cycle. */
+const CHECKPOINT_BYTES = 4 * 1_048_576
+/** Rows of one kind per commit. */
+const ROWS_PER_COMMIT = 512
+const TRIMMED_PER_COMMIT = 1_024
+
+export class Checkpoint {
+  readonly #state: BrokerState
+  /** Records up to this one are being folded; 0: no cycle. */
+  #target = 0
+  #isFolded = false
+  /** Oldest record still in the journal. */
+  #oldest = 1
+  #journalBytes = 0
+  #sealedSessions: Session[] = []
+  #sealedRetained: RetainedMessage[] = []
+  #sealedRecord = 0
+
+  constructor(state: BrokerState) {
+    this.#state = state
+  }
+
+  /** After recovery: what the journal holds. */
+  recovered(oldest: number, bytes: number): void {
+    this.#oldest = oldest
+    this.#journalBytes = bytes
+  }
+
+  recordSealed(byteLength: number): void {
+    this.#journalBytes += byteLength
+  }
+
+  /** A cycle is under way: commits are worth making even without new facts. */
+  get isRunning(): boolean {
+    return this.#target !== 0
+  }
+
+  /** Starts a cycle whatever the journal's length, for tests and a quiet shutdown. */
+  force(lastSealed: number): void {
+    if (this.#target === 0 && lastSealed >= this.#oldest) this.#begin(lastSealed)
+  }
+
+  #begin(lastSealed: number): void {
+    this.#target = lastSealed
+    this.#isFolded = false
+  }
+
+  /**
+   * Adds a slice to the commit that is being put together.
+   * @param lastSealed number of the newest sealed record, the one in this commit if there is one.
+   */
+  addTo(operations: StoreOperation[], lastSealed: number): void {
+    this.#sealedRecord = lastSealed
+    if (this.#target === 0) {
+      if (this.#journalBytes < CHECKPOINT_BYTES) return
+      this.#begin(lastSealed)
+    }
+    if (!this.#isFolded) {
+      this.#isFolded = this.#fold(operations, lastSealed)
+      return
+    }
+    this.#trim(operations)
+  }
+
+  /** @returns true when every change up to the target has its row in this commit or an earlier one. */
+  #fold(operations: StoreOperation[], record: number): boolean {
+    const target = this.#target
+    if (!this.#state.messages.writeRows(target, record, ROWS_PER_COMMIT, operations)) return false
+    if (!this.#foldSessions(operations, record)) return false
+    return writeRetainedRows(this.#state, target, record, ROWS_PER_COMMIT, operations, this.#sealedRetained)
+  }
+
+  #foldSessions(operations: StoreOperation[], record: number): boolean {
+    const { dirtySessions } = this.#state
+    let rows = 0
+    for (const session of dirtySessions) {
+      if (session.dirtySince > this.#target) return true
+      if (rows >= ROWS_PER_COMMIT) return false
+      rows += 1
+      dirtySessions.delete(session)
+      session.dirtySince = 0
+      writeSessionRows(session, record, operations)
+      this.#sealedSessions.push(session)
+    }
+    return true
+  }
+
+  /** The newest record stays: its header carries the counters. */
+  #trim(operations: StoreOperation[]): void {
+    const end = Math.min(this.#target, this.#sealedRecord - 1)
+    let removed = 0
+    for (; this.#oldest <= end && removed < TRIMMED_PER_COMMIT; this.#oldest += 1) {
+      operations.push({ kind: 'remove', table: 'journal', key: numberKey(this.#oldest) })
+      removed += 1
+    }
+    if (this.#oldest <= end) return
+    this.#target = 0
+    this.#journalBytes = 0
+  }
+
+  /** The commit that had the last slice is on disk. */
+  committed(): void {
+    for (const session of this.#sealedSessions) session.queue.spilled()
+    this.#sealedSessions = []
+    retainedCommitted(this.#state, this.#sealedRecord, this.#sealedRetained)
+    this.#sealedRetained = []
+    this.#state.messages.committed()
+  }
+}

@@ -1,0 +1,264 @@
+/**
+ * CONNECT: checks, authentication, takeover, session, CONNACK [v5 3.1.4]. Nothing is kept of a client that is refused,
+ * and an unauthenticated CONNECT does not touch the session it names.
+ */
+import { utf8ByteLength } from '../base/utf8.js'
+import {
+  type ConnackPacket,
+  type ConnackProperties,
+  type ConnectPacket,
+  PACKET_ID_MAX,
+  PacketType,
+  type ResumeResult,
+} from '../protocol/packets.js'
+import { ReasonCode } from '../protocol/reason-codes.js'
+import { topicNameProblem } from '../protocol/topics.js'
+import type { ClientConnection } from './connection.js'
+import { pump } from './deliver.js'
+import type { AuthenticationResult } from './ports/access.js'
+import { publishPresence } from './presence.js'
+import { startRetained } from './retained.js'
+import type { Session } from './session.js'
+import { attachConnection, dismiss, endSession, openSession } from './session-life.js'
+import type { BrokerState } from './state.js'
+import { OutboundTopicAliases } from './topic-aliases.js'
+
+const pendingConnects = new WeakMap<ClientConnection, ConnectPacket>()
+
+export function receiveConnect(
+  state: BrokerState,
+  connection: ClientConnection,
+  packet: ConnectPacket,
+  nowMs: number,
+): void {
+  connection.protocolLevel = packet.protocolLevel
+  connection.become('authenticating')
+  const problem = connectProblem(state, packet)
+  if (problem !== null) return refuseConnect(state, connection, packet.clientId, problem.reasonCode, problem.detail)
+  if (packet.clientId === '') {
+    packet = { ...packet, clientId: `auto-${state.ports.ids.randomId()}` }
+    connection.isClientIdAssigned = true
+  }
+  connection.clientId = packet.clientId
+  const answer = state.ports.access.authenticate({ connect: packet, link: connection.link.description })
+  if (!(answer instanceof Promise)) return accept(state, connection, packet, answer, nowMs)
+  pendingConnects.set(connection, packet)
+  connection.link.pauseReading()
+  state.ports.authenticating(connection, answer)
+}
+
+/** The answer that `authenticate` promised. */
+export function authenticated(
+  state: BrokerState,
+  connection: ClientConnection,
+  result: AuthenticationResult,
+  nowMs: number,
+): void {
+  const packet = pendingConnects.get(connection)
+  pendingConnects.delete(connection)
+  if (packet === undefined || connection.state !== 'authenticating') return
+  accept(state, connection, packet, result, nowMs)
+  if (connection.isConnected) connection.link.resumeReading()
+}
+
+interface Problem {
+  readonly reasonCode: number
+  readonly detail: string
+}
+
+function connectProblem(state: BrokerState, packet: ConnectPacket): Problem | null {
+  const { limits } = state
+  if (packet.clientId === '' && packet.protocolLevel < 5 && !packet.cleanStart) {
+    const detail = 'an empty client identifier needs clean session 1 [3.1.1 MQTT-3.1.3-8]'
+    return { reasonCode: ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, detail }
+  }
+  if (utf8ByteLength(packet.clientId) > limits.clientIdBytesMax) {
+    const detail = `a client identifier has at most ${limits.clientIdBytesMax} bytes here`
+    return { reasonCode: ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, detail }
+  }
+  if (packet.properties.authenticationMethod !== undefined) {
+    const detail = 'enhanced authentication is not available: leave the Authentication Method out'
+    return { reasonCode: ReasonCode.BAD_AUTHENTICATION_METHOD, detail }
+  }
+  if (packet.will === undefined) return null
+  const topicProblem = topicNameProblem(packet.will.topicName, limits)
+  if (topicProblem === undefined && !packet.will.topicName.startsWith('$SYS')) return null
+  return { reasonCode: ReasonCode.TOPIC_NAME_INVALID, detail: `Will Topic: ${topicProblem ?? '$SYS is the server’s'}` }
+}
+
+function accept(
+  state: BrokerState,
+  connection: ClientConnection,
+  packet: ConnectPacket,
+  result: AuthenticationResult,
+  nowMs: number,
+): void {
+  const { clientId } = packet
+  if (!result.accepted) return refuseConnect(state, connection, clientId, result.reasonCode, result.detail)
+  const { username } = result
+  const existing = state.sessions.get(clientId)
+  const problem = sessionProblem(state, packet, username, existing, nowMs)
+  if (problem !== null) return refuseConnect(state, connection, clientId, problem.reasonCode, problem.detail)
+  if (existing !== undefined) takeOver(state, existing, packet, connection, nowMs)
+  const kept = state.sessions.get(clientId)
+  const terms = { sessionExpiryIntervalSec: grantedExpirySec(state, packet), will: packet.will ?? null }
+  const isDurable = terms.sessionExpiryIntervalSec > 0 || terms.will !== null
+  const session = kept ?? openSession(state, clientId, username, isDurable)
+  takeTerms(state, connection, packet)
+  connection.become('connected')
+  attachConnection(state, session, connection, terms)
+  const resume = resumeResult(session)
+  connection.link.sendAfterCommit(connack(state, connection, packet, session, kept !== undefined, resume))
+  const { events } = state.ports
+  events.emit({
+    type: 'connected',
+    clientId,
+    username,
+    link: connection.link.description,
+    sessionPresent: kept !== undefined,
+  })
+  publishPresence(state, session, 'online', 0, '', nowMs)
+  if (kept !== undefined) resumeSession(state, connection, session, nowMs)
+}
+
+function sessionProblem(
+  state: BrokerState,
+  packet: ConnectPacket,
+  username: string | null,
+  existing: Session | undefined,
+  nowMs: number,
+): Problem | null {
+  const { access } = state.ports
+  const principal = { clientId: packet.clientId, username }
+  if (
+    packet.will !== undefined &&
+    !access.allowsEverything &&
+    !access.authorize(principal, 'publish', packet.will.topicName)
+  ) {
+    return {
+      reasonCode: ReasonCode.NOT_AUTHORIZED,
+      detail: 'publishing the Will Message is not allowed for this client',
+    }
+  }
+  if (existing === undefined) {
+    if (state.sessions.size < state.limits.sessionsMax) return null
+    return { reasonCode: ReasonCode.QUOTA_EXCEEDED, detail: 'the limit of sessions is reached' }
+  }
+  if (existing.username !== username && !access.allowsEverything) {
+    const detail = 'this client identifier belongs to another user'
+    return { reasonCode: ReasonCode.NOT_AUTHORIZED, detail }
+  }
+  if (existing.connection === null || !isTakeoverTooFast(state, packet.clientId, nowMs)) return null
+  const detail = `more than ${state.limits.takeoversPerMinuteMax} takeovers a minute: two clients share this identifier`
+  return { reasonCode: ReasonCode.CONNECTION_RATE_EXCEEDED, detail }
+}
+
+/** Two clients with one id would throw each other out for ever; the newcomer is told to slow down. */
+function isTakeoverTooFast(state: BrokerState, clientId: string, nowMs: number): boolean {
+  const window = state.takeovers.get(clientId)
+  if (window === undefined || nowMs - window.sinceMs >= 60_000) {
+    if (state.takeovers.size >= 10_000) state.takeovers.clear()
+    state.takeovers.set(clientId, { sinceMs: nowMs, count: 1 })
+    return false
+  }
+  window.count += 1
+  return window.count > state.limits.takeoversPerMinuteMax
+}
+
+/**
+ * The old connection is told and closed; what it had not yet read is nobody's any more, because its state is 'closed'
+ * [v5 MQTT-3.1.4-3]. A Will whose delay has not begun is not sent when the session goes on [v5 3.1.3.2.2].
+ */
+function takeOver(
+  state: BrokerState,
+  session: Session,
+  packet: ConnectPacket,
+  by: ClientConnection,
+  nowMs: number,
+): void {
+  const { connection, clientId } = session
+  if (connection !== null) {
+    state.ports.events.emit({ type: 'session-taken-over', clientId, by: by.link.description })
+    dismiss(state, connection, ReasonCode.SESSION_TAKEN_OVER, 'another connection uses this client identifier', nowMs)
+  }
+  if (packet.cleanStart && !session.hasEnded) endSession(state, session, 'clean-start', nowMs)
+}
+
+function grantedExpirySec(state: BrokerState, packet: ConnectPacket): number {
+  const { mqtt311SessionExpiryIntervalSec, sessionExpiryIntervalMaxSec } = state.limits
+  const wanted =
+    packet.protocolLevel === 5
+      ? (packet.properties.sessionExpiryIntervalSec ?? 0)
+      : packet.cleanStart
+        ? 0
+        : mqtt311SessionExpiryIntervalSec
+  return Math.min(wanted, sessionExpiryIntervalMaxSec)
+}
+
+function takeTerms(state: BrokerState, connection: ClientConnection, packet: ConnectPacket): void {
+  const { limits } = state
+  const { properties } = packet
+  const bound = limits.keepAliveMaxSec
+  const isKeepAliveBound =
+    bound > 0 && packet.protocolLevel === 5 && (packet.keepAliveSec === 0 || packet.keepAliveSec > bound)
+  connection.keepAliveSec = isKeepAliveBound ? bound : packet.keepAliveSec
+  connection.receiveMaximum = properties.receiveMaximum ?? PACKET_ID_MAX
+  connection.maximumPacketSize = properties.maximumPacketSize ?? Number.POSITIVE_INFINITY
+  connection.isProblemInformationWanted = properties.requestProblemInformation !== 0
+  const aliasMaximum = properties.topicAliasMaximum ?? 0
+  if (aliasMaximum > 0) connection.outboundAliases = new OutboundTopicAliases(Math.min(aliasMaximum, 1_024))
+}
+
+function connack(
+  state: BrokerState,
+  connection: ClientConnection,
+  packet: ConnectPacket,
+  session: Session,
+  sessionPresent: boolean,
+  resume: ResumeResult,
+): ConnackPacket {
+  const { limits } = state
+  const properties: ConnackProperties = { maximumPacketSize: limits.maximumPacketSize }
+  if (limits.receiveMaximum < PACKET_ID_MAX) properties.receiveMaximum = limits.receiveMaximum
+  if (limits.topicAliasMaximum > 0) properties.topicAliasMaximum = limits.topicAliasMaximum
+  if (connection.isClientIdAssigned) properties.assignedClientIdentifier = connection.clientId
+  if (connection.keepAliveSec !== packet.keepAliveSec) properties.serverKeepAliveSec = connection.keepAliveSec
+  const wanted = packet.properties.sessionExpiryIntervalSec ?? 0
+  if (session.sessionExpiryIntervalSec !== wanted)
+    properties.sessionExpiryIntervalSec = session.sessionExpiryIntervalSec
+  const { durability } = state.ports
+  return { type: PacketType.CONNACK, sessionPresent, reasonCode: ReasonCode.SUCCESS, properties, durability, resume }
+}
+
+function resumeResult(session: Session): ResumeResult {
+  const lost = [...(session.lost ?? [])].map(([reason, messages]) => ({ reason, messages }))
+  session.lost = null
+  return { queuedMessages: session.queue.count + session.inflight.size, lost }
+}
+
+function resumeSession(state: BrokerState, connection: ClientConnection, session: Session, nowMs: number): void {
+  if (session.inflight.size > 0) connection.resend = [...session.inflight.values()]
+  const pending = session.retainedPending
+  if (pending !== null && pending.size > 0) {
+    for (const subscription of session.subscriptions.values()) {
+      if (pending.has(subscription.subscriptionNumber)) startRetained(state, connection, subscription)
+    }
+  }
+  pump(state, session, nowMs)
+}
+
+/** CONNACK with the reason, then the close; MQTT 3.1.1 has fewer reasons [v5 MQTT-3.1.4-1, 3.1.4-2]. */
+export function refuseConnect(
+  state: BrokerState,
+  connection: ClientConnection,
+  clientId: string,
+  reasonCode: number,
+  detail: string,
+): void {
+  const { link } = connection
+  state.ports.events.emit({ type: 'connect-refused', clientId, link: link.description, reasonCode, detail })
+  connection.become('closed')
+  state.connections.delete(connection)
+  link.send({ type: PacketType.CONNACK, sessionPresent: false, reasonCode, properties: { reasonString: detail } })
+  link.close(reasonCode, detail)
+}

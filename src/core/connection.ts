@@ -1,0 +1,91 @@
+/**
+ * One network connection in the core: its state and what the client asked for in CONNECT.
+ *
+ *                    CONNECT              accepted
+ *   awaiting-connect ───────▶ authenticating ───────▶ connected
+ *          │                        │ refused             │ DISCONNECT, error, takeover, link lost
+ *          └────────────────────────┴─────────▶ closed ◀──┘
+ */
+import { assert } from '../base/assert.js'
+import { PACKET_ID_MAX, PacketType, type ProtocolLevel } from '../protocol/packets.js'
+import type { Copy } from './message.js'
+import type { Link } from './ports/link.js'
+import type { RetainedJob } from './retained.js'
+import type { Session } from './session.js'
+import type { InboundTopicAliases, OutboundTopicAliases } from './topic-aliases.js'
+
+export type ConnectionState = 'awaiting-connect' | 'authenticating' | 'connected' | 'closed'
+
+/** Which state may follow which; everything else is our bug. */
+const TRANSITIONS: Readonly<Record<ConnectionState, readonly ConnectionState[]>> = {
+  'awaiting-connect': ['authenticating', 'closed'],
+  authenticating: ['connected', 'closed'],
+  connected: ['closed'],
+  closed: [],
+}
+
+/** Packets a client may send in each state; any other is a Protocol Error [v5 MQTT-3.1.0-1, 3.1.0-2, 4.13.1-1]. */
+export const PACKETS_ALLOWED: Readonly<Record<ConnectionState, ReadonlySet<PacketType>>> = {
+  'awaiting-connect': new Set<PacketType>([PacketType.CONNECT]),
+  authenticating: new Set<PacketType>([PacketType.AUTH, PacketType.DISCONNECT]),
+  connected: new Set<PacketType>([
+    PacketType.PUBLISH,
+    PacketType.PUBACK,
+    PacketType.PUBREC,
+    PacketType.PUBREL,
+    PacketType.PUBCOMP,
+    PacketType.SUBSCRIBE,
+    PacketType.UNSUBSCRIBE,
+    PacketType.PINGREQ,
+    PacketType.PINGRESP,
+    PacketType.DISCONNECT,
+    PacketType.AUTH,
+  ]),
+  closed: new Set<PacketType>(),
+}
+
+export class ClientConnection {
+  readonly link: Link
+  #state: ConnectionState = 'awaiting-connect'
+  clientId = ''
+  keepAliveSec = 0
+  isClientIdAssigned = false
+  protocolLevel: ProtocolLevel = 5
+  session: Session | null = null
+  /** What the client takes unacknowledged at QoS 1 and 2; further copies wait [v5 MQTT-3.3.4-9]. */
+  receiveMaximum = PACKET_ID_MAX
+  /** Infinity: the client set no Maximum Packet Size. */
+  maximumPacketSize = Number.POSITIVE_INFINITY
+  /** False: no reason strings and user properties except where always allowed [v5 MQTT-3.1.2-29]. */
+  isProblemInformationWanted = true
+  inboundAliases: InboundTopicAliases | null = null
+  outboundAliases: OutboundTopicAliases | null = null
+  /** Copies sent on this connection and not acknowledged. */
+  outstanding = 0
+  /** Publications at QoS 1 whose PUBACK waits for a commit: [open record, record in flight]. */
+  unacknowledgedOpen = 0
+  unacknowledgedSealed = 0
+  /** What was in flight at the last connection and is still to be sent again; null: nothing. */
+  resend: readonly Copy[] | null = null
+  resendNext = 0
+  /** QoS 0 is being dropped for it since its buffer was full. */
+  isCongested = false
+  retainedJobs: RetainedJob[] | null = null
+
+  constructor(link: Link) {
+    this.link = link
+  }
+
+  get state(): ConnectionState {
+    return this.#state
+  }
+
+  get isConnected(): boolean {
+    return this.#state === 'connected'
+  }
+
+  become(next: ConnectionState): void {
+    assert(TRANSITIONS[this.#state].includes(next), `a connection does not go from ${this.#state} to ${next}`)
+    this.#state = next
+  }
+}

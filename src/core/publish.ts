@@ -1,0 +1,250 @@
+/**
+ * A PUBLISH from a client, and everything that is published on behalf of one (Wills, presence): checks, retained
+ * message, fan-out. QoS 2 is the receiver's method B: packet id, message and every copy are facts of one record, and
+ * PUBREC leaves after it is durable [v5 4.3.3, figure 4.3].
+ */
+import { PacketType, type PublishPacket, type PublishProperties, type QoS } from '../protocol/packets.js'
+import { ProtocolError } from '../protocol/protocol-error.js'
+import { ReasonCode } from '../protocol/reason-codes.js'
+import { topicNameProblem } from '../protocol/topics.js'
+import type { ClientConnection } from './connection.js'
+import { deliverQoS0, deliverStored, isQueueFull } from './deliver.js'
+import { Message, TransientPublication } from './message.js'
+import { clearRetained, isRetainedFull, setRetained } from './retained.js'
+import type { Session } from './session.js'
+import { chooseMember } from './shared-subscriptions.js'
+import type { BrokerState } from './state.js'
+import { forwardedProperties } from './stored-body.js'
+import { InboundTopicAliases } from './topic-aliases.js'
+import { type Match, type Matches, matchForPublisher } from './topic-tree.js'
+
+/** What is published, whoever publishes it. */
+export interface Publishing {
+  readonly topicName: string
+  readonly payload: Uint8Array
+  readonly qos: QoS
+  readonly retain: boolean
+  readonly properties: PublishProperties | null
+}
+
+export function receivePublish(
+  state: BrokerState,
+  connection: ClientConnection,
+  session: Session,
+  packet: PublishPacket,
+  nowMs: number,
+): void {
+  state.counters.publishesReceived += 1
+  state.counters.publishBytesReceived += packet.payload.length
+  packet.topicName = resolveTopicName(state, connection, packet)
+  if (packet.qos === 2 && session.receipts.has(packet.packetId)) {
+    state.counters.duplicatesRefused += 1
+    connection.link.acknowledgeAfterCommit(PacketType.PUBREC, packet.packetId, ReasonCode.SUCCESS)
+    return
+  }
+  if (packet.qos > 0) takeReceiveQuota(state, connection, session, packet.qos)
+  const refusal = refusalOf(state, connection, session, packet)
+  if (refusal !== null) return refuse(state, connection, packet, refusal)
+  if (packet.qos === 2) {
+    session.addReceipt(packet.packetId)
+    if (session.isDurable) {
+      state.touch(session)
+      state.record.receiptAdded(session.number, packet.packetId)
+    }
+  }
+  packet.properties = forwardedProperties(packet.properties)
+  const isMatched = publish(state, packet, session, nowMs)
+  if (packet.qos === 0) return
+  const type = packet.qos === 1 ? PacketType.PUBACK : PacketType.PUBREC
+  const reasonCode = isMatched ? ReasonCode.SUCCESS : ReasonCode.NO_MATCHING_SUBSCRIBERS
+  connection.link.acknowledgeAfterCommit(type, packet.packetId, reasonCode)
+}
+
+function resolveTopicName(state: BrokerState, connection: ClientConnection, packet: PublishPacket): string {
+  const alias = packet.properties?.topicAlias
+  if (alias === undefined && packet.topicName.length > 0) return packet.topicName
+  connection.inboundAliases ??= new InboundTopicAliases(state.limits.topicAliasMaximum)
+  return connection.inboundAliases.resolve(packet.topicName, alias)
+}
+
+/** More unacknowledged publications than we allowed: the client counts wrongly [v5 MQTT-3.3.4-7]. */
+function takeReceiveQuota(state: BrokerState, connection: ClientConnection, session: Session, qos: QoS): void {
+  const unacknowledged = connection.unacknowledgedOpen + connection.unacknowledgedSealed + session.receipts.size
+  if (unacknowledged >= state.limits.receiveMaximum) {
+    throw new ProtocolError(
+      ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
+      `at most ${state.limits.receiveMaximum} publications may be unacknowledged at a time`,
+    )
+  }
+  if (qos !== 1) return
+  if (connection.unacknowledgedOpen === 0) state.acknowledgingOpen.push(connection)
+  connection.unacknowledgedOpen += 1
+}
+
+interface Refusal {
+  readonly reasonCode: number
+  readonly detail: string
+}
+
+function refusalOf(
+  state: BrokerState,
+  connection: ClientConnection,
+  session: Session,
+  packet: PublishPacket,
+): Refusal | null {
+  const problem = topicNameProblem(packet.topicName, state.limits)
+  if (problem !== undefined) {
+    // A wildcard is a Protocol Error in the standard's words, but an ack tells a client more than a close [v5 MQTT-3.3.2-2].
+    if (packet.topicName.includes('+') || packet.topicName.includes('#')) {
+      throw new ProtocolError(ReasonCode.TOPIC_NAME_INVALID, problem)
+    }
+    return { reasonCode: ReasonCode.TOPIC_NAME_INVALID, detail: problem }
+  }
+  if (packet.topicName.startsWith('$SYS') || packet.topicName.startsWith('$share')) {
+    return { reasonCode: ReasonCode.NOT_AUTHORIZED, detail: 'this topic is written by the server only' }
+  }
+  const access = state.ports.access
+  if (!access.allowsEverything && !access.authorize(session, 'publish', packet.topicName)) {
+    return { reasonCode: ReasonCode.NOT_AUTHORIZED, detail: 'publishing to this topic is not allowed for this client' }
+  }
+  if (packet.retain && packet.payload.length > 0 && isRetainedFull(state, packet)) {
+    return { reasonCode: ReasonCode.QUOTA_EXCEEDED, detail: 'the limit of retained messages is reached' }
+  }
+  if (state.limits.queueFull === 'refuse-publish' && packet.qos > 0 && isAnyQueueFull(state, packet)) {
+    return { reasonCode: ReasonCode.QUOTA_EXCEEDED, detail: 'the queue of a subscriber is full' }
+  }
+  return connection.state === 'connected' ? null : { reasonCode: ReasonCode.UNSPECIFIED_ERROR, detail: 'not connected' }
+}
+
+function isAnyQueueFull(state: BrokerState, packet: PublishPacket): boolean {
+  for (const match of state.tree.match(packet.topicName).plain) {
+    if (match.qos > 0 && isQueueFull(state, match.session, packet.payload.length)) return true
+  }
+  return false
+}
+
+/** QoS 0 has no answer to carry the code; MQTT 3.1.1 has none at all and gets a plain ack [v5 3.3.5, 3.1.1 3.3.5-2]. */
+function refuse(state: BrokerState, connection: ClientConnection, packet: PublishPacket, refusal: Refusal): void {
+  state.counters.publishesRefused += 1
+  if (packet.qos === 0) return
+  const type = packet.qos === 1 ? PacketType.PUBACK : PacketType.PUBREC
+  if (connection.protocolLevel === 5 && connection.isProblemInformationWanted) {
+    const { reasonCode, detail } = refusal
+    const answer = { type, packetId: packet.packetId, reasonCode, properties: { reasonString: detail } }
+    if (connection.link.packetSize(answer) <= connection.maximumPacketSize) {
+      connection.link.sendAfterCommit(answer)
+      return
+    }
+  }
+  connection.link.acknowledgeAfterCommit(type, packet.packetId, refusal.reasonCode)
+}
+
+/**
+ * Retained message and fan-out. Authorisation, topic and quota have been checked.
+ * @param publisher null: the broker itself.
+ * @returns whether anybody is subscribed.
+ */
+export function publish(state: BrokerState, what: Publishing, publisher: Session | null, nowMs: number): boolean {
+  const expirySec = messageExpirySec(state, what.properties)
+  const expiresAtMs = expirySec < 0 ? 0 : nowMs + expirySec * 1_000
+  if (what.retain) {
+    if (what.payload.length === 0) clearRetained(state, what.topicName)
+    else setRetained(state, what, expiresAtMs)
+  }
+  const matches = state.tree.match(what.topicName)
+  if (matches.plain.length === 0 && matches.groups.length === 0) return false
+  if (what.qos === 0) fanOutTransient(state, what, matches, publisher, expirySec)
+  else fanOutStored(state, what, what.qos, matches, publisher, expiresAtMs, nowMs)
+  return true
+}
+
+function messageExpirySec(state: BrokerState, properties: PublishProperties | null): number {
+  const bound = state.limits.messageExpiryIntervalMaxSec
+  const wanted = properties?.messageExpiryIntervalSec
+  if (wanted === undefined) return bound === 0 ? -1 : bound
+  return bound === 0 ? wanted : Math.min(wanted, bound)
+}
+
+function fanOutTransient(
+  state: BrokerState,
+  what: Publishing,
+  matches: Matches<Session>,
+  publisher: Session | null,
+  expirySec: number,
+): void {
+  const publication = new TransientPublication(what.topicName, what.payload, what.properties)
+  const { plain, groups } = matches
+  for (let index = 0; index < plain.length; index += 1) {
+    let match: Match<Session> | null = plain[index] as Match<Session>
+    if (match.session === publisher) match = matchForPublisher(match)
+    if (match === null) continue
+    const retain = match.retainAsPublished && what.retain
+    deliverQoS0(state, match.session, publication, retain, match.subscriptionIdentifiers, expirySec, false)
+  }
+  for (const group of groups) {
+    const member = chooseMember(group, state)
+    if (member === null) continue
+    const retain = member.retainAsPublished && what.retain
+    const identifiers = member.subscriptionIdentifier === 0 ? null : [member.subscriptionIdentifier]
+    deliverQoS0(state, member.session, publication, retain, identifiers, expirySec, false)
+  }
+}
+
+function fanOutStored(
+  state: BrokerState,
+  what: Publishing,
+  qos: 1 | 2,
+  matches: Matches<Session>,
+  publisher: Session | null,
+  expiresAtMs: number,
+  nowMs: number,
+): void {
+  const message = openMessage(state, what, qos, expiresAtMs)
+  const expirySec = expiresAtMs === 0 ? -1 : Math.max(0, Math.round((expiresAtMs - nowMs) / 1_000))
+  const { plain, groups } = matches
+  for (let index = 0; index < plain.length; index += 1) {
+    let match: Match<Session> | null = plain[index] as Match<Session>
+    if (match.session === publisher) match = matchForPublisher(match)
+    if (match === null) continue
+    const granted = Math.min(qos, match.qos)
+    const retain = match.retainAsPublished && what.retain
+    const subscriptionIdentifiers = match.subscriptionIdentifiers
+    if (granted === 0) {
+      deliverQoS0(state, match.session, message, retain, subscriptionIdentifiers, expirySec, true)
+      continue
+    }
+    const terms = { qos: granted as 1 | 2, retain, subscriptionIdentifiers, sharedSubscriptionNumber: 0 }
+    deliverStored(state, match.session, message, terms, nowMs)
+  }
+  for (const group of groups) {
+    const member = chooseMember(group, state)
+    if (member === null) continue
+    const granted = Math.min(qos, member.qos)
+    const retain = member.retainAsPublished && what.retain
+    const identifiers = member.subscriptionIdentifier === 0 ? null : [member.subscriptionIdentifier]
+    if (granted === 0) {
+      deliverQoS0(state, member.session, message, retain, identifiers, expirySec, true)
+      continue
+    }
+    const held = member.session.findSubscription(group.shareName, group.topicFilter)
+    const sharedSubscriptionNumber = held?.subscriptionNumber ?? 0
+    const terms = { qos: granted as 1 | 2, retain, subscriptionIdentifiers: identifiers, sharedSubscriptionNumber }
+    deliverStored(state, member.session, message, terms, nowMs)
+  }
+  if (message.references > 0) state.messages.add(message, state.recordNumber)
+}
+
+/** A stored message gets its id and its fact in the open record; copies follow. */
+export function openMessage(
+  state: BrokerState,
+  what: { topicName: string; payload: Uint8Array; properties: PublishProperties | null },
+  qos: 1 | 2,
+  expiresAtMs: number,
+): Message {
+  const messageId = state.nextMessageId
+  state.nextMessageId += 1
+  const message = new Message(messageId, what.topicName, what.payload, what.properties, qos, expiresAtMs)
+  state.record.message(messageId, message)
+  state.counters.messagesStored += 1
+  return message
+}

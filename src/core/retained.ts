@@ -1,0 +1,224 @@
+/**
+ * Retained messages: the last one of each topic [v5 3.3.1.3], and handing them to a new subscriber complete and paced.
+ * In memory: topic and terms; a body goes to disk with the next checkpoint and is read when somebody needs it.
+ */
+import { assert } from '../base/assert.js'
+import { ByteReader } from '../base/byte-reader.js'
+import { ByteWriter } from '../base/byte-writer.js'
+import type { PublishProperties, QoS } from '../protocol/packets.js'
+import type { ClientConnection } from './connection.js'
+import { deliverQoS0, deliverStored, remainingExpirySec } from './deliver.js'
+import { TransientPublication } from './message.js'
+import type { StoreOperation } from './ports/store.js'
+import { StoreError } from './ports/store.js'
+import { openMessage, type Publishing } from './publish.js'
+import type { RetainedWalk } from './retained-tree.js'
+import type { Session, SessionSubscription } from './session.js'
+import type { BrokerState } from './state.js'
+import { readBody, type StoredBody, writeBody } from './stored-body.js'
+import { topicKey } from './store-keys.js'
+
+export interface RetainedMessage {
+  readonly topicName: string
+  readonly qos: QoS
+  /** 0: never. */
+  readonly expiresAtMs: number
+  readonly byteLength: number
+  /** null: only on disk. */
+  body: StoredBody | null
+  /** Journal record as of which its row is on disk; 0: no row yet. */
+  rowRecord: number
+}
+
+/** What is still to be sent to one new subscription. */
+export interface RetainedJob {
+  readonly subscription: SessionSubscription
+  readonly topics: RetainedWalk<RetainedMessage>
+}
+
+export function retainedMessage(body: StoredBody, rowRecord: number): RetainedMessage {
+  const byteLength = body.payload.length + body.topicName.length
+  const { topicName, qos, expiresAtMs } = body
+  return { topicName, qos, expiresAtMs, byteLength, body, rowRecord }
+}
+
+export function isRetainedFull(state: BrokerState, what: { topicName: string; payload: Uint8Array }): boolean {
+  const known = state.retained.get(what.topicName)
+  if (known === undefined && state.retained.size >= state.limits.retainedMessagesMax) return true
+  const grown = what.payload.length + what.topicName.length - (known?.byteLength ?? 0)
+  return state.retainedBytes + grown > state.limits.retainedBytesMax
+}
+
+export function setRetained(state: BrokerState, what: Publishing, expiresAtMs: number): void {
+  const { topicName, qos, properties } = what
+  // A view would keep the network chunk it came in alive for as long as the message is retained.
+  const body: StoredBody = { topicName, payload: what.payload.slice(), qos, expiresAtMs, properties }
+  state.touchRetained(topicName)
+  state.record.retainedSet(body)
+  putRetained(state, retainedMessage(body, 0))
+}
+
+export function clearRetained(state: BrokerState, topicName: string): void {
+  if (state.retained.get(topicName) === undefined) return
+  state.touchRetained(topicName)
+  state.record.retainedCleared(topicName)
+  removeRetained(state, topicName)
+}
+
+/** Changes memory only: for `setRetained`, recovery and replay. */
+export function putRetained(state: BrokerState, message: RetainedMessage): void {
+  state.retainedBytes += message.byteLength - (state.retained.get(message.topicName)?.byteLength ?? 0)
+  state.retained.set(message)
+}
+
+export function removeRetained(state: BrokerState, topicName: string): void {
+  const known = state.retained.get(topicName)
+  if (known === undefined) return
+  state.retainedBytes -= known.byteLength
+  state.retained.remove(topicName)
+}
+
+/** Rows of retained topics that changed in records up to `target`. @returns true when none is left. */
+export function writeRetainedRows(
+  state: BrokerState,
+  target: number,
+  record: number,
+  rowsMax: number,
+  operations: StoreOperation[],
+  sealed: RetainedMessage[],
+): boolean {
+  let rows = 0
+  for (const [topicName, since] of state.dirtyRetained) {
+    if (since > target) break
+    if (rows >= rowsMax) return false
+    rows += 1
+    state.dirtyRetained.delete(topicName)
+    const key = topicKey(topicName)
+    const message = state.retained.get(topicName)
+    if (message === undefined) {
+      operations.push({ kind: 'remove', table: 'retained', key })
+      continue
+    }
+    assert(message.body !== null, 'a retained message that changed is in memory')
+    const writer = new ByteWriter(message.byteLength + 64)
+    writer.varint(record)
+    writeBody(writer, message.body)
+    operations.push({ kind: 'put', table: 'retained', key, value: writer.take() })
+    sealed.push(message)
+  }
+  return true
+}
+
+/** The commit with the rows is on disk: bodies leave memory. */
+export function retainedCommitted(state: BrokerState, record: number, sealed: readonly RetainedMessage[]): void {
+  for (const message of sealed) {
+    message.rowRecord = record
+    if (state.retained.get(message.topicName) === message) message.body = null
+  }
+}
+
+export function readRetainedRow(row: Uint8Array): { record: number; body: StoredBody } {
+  const reader = new ByteReader(row)
+  return { record: reader.varint(), body: readBody(reader) }
+}
+
+function bodyOf(state: BrokerState, message: RetainedMessage): StoredBody {
+  if (message.body !== null) return message.body
+  const row = state.ports.store.get('retained', topicKey(message.topicName))
+  if (row === undefined) throw new StoreError('STORE_CORRUPT', 'a retained message is known but not stored')
+  return readRetainedRow(row).body
+}
+
+/** A subscription is new (or asks again): its retained messages go out bit by bit, after the SUBACK. */
+export function startRetained(
+  state: BrokerState,
+  connection: ClientConnection,
+  subscription: SessionSubscription,
+): void {
+  const topics = state.retained.iterate(subscription.topicFilter)
+  connection.retainedJobs ??= []
+  connection.retainedJobs.push({ subscription, topics })
+  state.retainedJobConnections.add(connection)
+}
+
+/** A bounded slice of every job. @returns whether one of them could go on at once. */
+export function runRetained(state: BrokerState, nowMs: number): boolean {
+  let canGoOn = false
+  for (const connection of state.retainedJobConnections) {
+    if (runJobs(state, connection, nowMs) === 'more') canGoOn = true
+    if (connection.retainedJobs === null) state.retainedJobConnections.delete(connection)
+  }
+  return canGoOn
+}
+
+/** 'more': the slice is used up · 'waiting': for acknowledgements or for the socket · 'done'. */
+function runJobs(state: BrokerState, connection: ClientConnection, nowMs: number): 'more' | 'waiting' | 'done' {
+  const { session, retainedJobs } = connection
+  if (session === null || session.connection !== connection || retainedJobs === null) {
+    connection.retainedJobs = null
+    return 'done'
+  }
+  let left = state.limits.retainedPerTurn
+  for (let job = retainedJobs[0]; job !== undefined; job = retainedJobs[0]) {
+    for (;;) {
+      if (left === 0) return 'more'
+      if (!session.queue.isEmpty || isBusy(state, connection)) return 'waiting'
+      const message = job.topics.advance(NODES_PER_STEP)
+      if (message !== undefined) sendRetained(state, session, job.subscription, message, nowMs)
+      else if (job.topics.done) break
+      left -= 1
+    }
+    retainedJobs.shift()
+    finishJob(state, session, job.subscription)
+  }
+  connection.retainedJobs = null
+  return 'done'
+}
+
+/** Topics looked at for one message: a filter that matches little must not walk the whole tree in one turn. */
+const NODES_PER_STEP = 64
+
+function isBusy(state: BrokerState, connection: ClientConnection): boolean {
+  if (connection.link.bufferedBytes <= state.limits.outputBufferBytesMax / 2) return false
+  // `Broker.drained` starts the job again.
+  connection.isCongested = true
+  return true
+}
+
+function finishJob(state: BrokerState, session: Session, subscription: SessionSubscription): void {
+  session.retainedPending?.delete(subscription.subscriptionNumber)
+  if (!session.isDurable) return
+  state.touch(session)
+  state.record.retainedSent(session.number, subscription.subscriptionNumber)
+}
+
+function sendRetained(
+  state: BrokerState,
+  session: Session,
+  subscription: SessionSubscription,
+  message: RetainedMessage,
+  nowMs: number,
+): void {
+  if (message.expiresAtMs !== 0 && nowMs >= message.expiresAtMs) {
+    clearRetained(state, message.topicName)
+    return
+  }
+  const { payload, properties, topicName } = bodyOf(state, message)
+  const qos = Math.min(message.qos, subscription.qos)
+  const identifiers = subscription.subscriptionIdentifier === 0 ? null : [subscription.subscriptionIdentifier]
+  if (qos === 0) {
+    const publication = new TransientPublication(topicName, payload, properties)
+    deliverQoS0(state, session, publication, true, identifiers, remainingExpirySec(message.expiresAtMs, nowMs), true)
+    return
+  }
+  const granted = qos as 1 | 2
+  const stored = openMessage(
+    state,
+    { topicName, payload, properties: properties as PublishProperties | null },
+    granted,
+    message.expiresAtMs,
+  )
+  const terms = { qos: granted, retain: true, subscriptionIdentifiers: identifiers, sharedSubscriptionNumber: 0 }
+  deliverStored(state, session, stored, terms, nowMs)
+  if (stored.references > 0) state.messages.add(stored, state.recordNumber)
+}

@@ -1,0 +1,311 @@
+/**
+ * How sessions begin, lose their connection, and end; and the Will, which fires exactly once: the fact that it is
+ * cleared and the message it becomes are in one journal record [v5 3.1.2.5, 3.1.3.2.2].
+ */
+import { assert } from '../base/assert.js'
+import type { DisconnectPacket, DisconnectProperties, WillMessage } from '../protocol/packets.js'
+import { PacketType, SESSION_NEVER_EXPIRES_SEC } from '../protocol/packets.js'
+import { ReasonCode } from '../protocol/reason-codes.js'
+import type { ClientConnection } from './connection.js'
+import { deliverStored, dropCopy } from './deliver.js'
+import type { Copy } from './message.js'
+import { publishPresence } from './presence.js'
+import { publish } from './publish.js'
+import { Session } from './session.js'
+import { queueLoader } from './session-rows.js'
+import { chooseMember } from './shared-subscriptions.js'
+import type { BrokerState } from './state.js'
+
+/** A session for a client that has none. */
+export function openSession(
+  state: BrokerState,
+  clientId: string,
+  username: string | null,
+  isDurable: boolean,
+): Session {
+  const number = state.nextSessionNumber
+  state.nextSessionNumber += 1
+  const session = new Session(number, clientId, username, isDurable, state.limits.queueWindowMessages)
+  registerSession(state, session)
+  if (isDurable) {
+    state.touch(session)
+    state.record.sessionOpened(number, clientId, username)
+  }
+  return session
+}
+
+/** Memory only: for `openSession`, recovery and replay. */
+export function registerSession(state: BrokerState, session: Session): void {
+  state.sessionsByNumber.set(session.number, session)
+  if (session.hasEnded) state.endedSessions.add(session)
+  else state.sessions.set(session.clientId, session)
+}
+
+/** The session has a connection again: deadlines stop, the new Will waits. */
+export function attachConnection(
+  state: BrokerState,
+  session: Session,
+  connection: ClientConnection,
+  terms: { sessionExpiryIntervalSec: number; will: WillMessage | null },
+): void {
+  assert(session.connection === null, 'the old connection was taken down first')
+  session.connection = connection
+  connection.session = session
+  applyConnected(state, session, terms.sessionExpiryIntervalSec, terms.will)
+  if (!session.isDurable) return
+  state.touch(session)
+  state.record.sessionConnected(session.number, terms.sessionExpiryIntervalSec, terms.will)
+}
+
+/** Memory only. */
+export function applyConnected(
+  state: BrokerState,
+  session: Session,
+  sessionExpiryIntervalSec: number,
+  will: WillMessage | null,
+): void {
+  session.isConnected = true
+  session.sessionExpiryIntervalSec = sessionExpiryIntervalSec
+  session.disconnectedAtMs = 0
+  session.will = will
+  session.willDueAtMs = 0
+  state.sessionDeadlines.delete(session)
+  state.willDeadlines.delete(session)
+}
+
+/** How a connection ended. */
+export interface ConnectionEnd {
+  readonly reasonCode: number
+  readonly detail: string
+  /** False after DISCONNECT 0x00: the Will is discarded [v5 MQTT-3.14.4-3]. */
+  readonly isWillDue: boolean
+  /** From DISCONNECT, else what CONNECT said [v5 3.14.2.2.2]. */
+  readonly sessionExpiryIntervalSec: number
+}
+
+/** The connection is gone, whoever ended it. The session waits, or ends with it. */
+export function detachConnection(
+  state: BrokerState,
+  connection: ClientConnection,
+  end: ConnectionEnd,
+  nowMs: number,
+): void {
+  const { session } = connection
+  assert(session !== null && session.connection === connection, 'a connection is detached once')
+  session.connection = null
+  connection.session = null
+  connection.retainedJobs = null
+  state.retainedJobConnections.delete(connection)
+  for (const copy of session.inflight.values()) copy.isOnWire = false
+  const { will } = session
+  const expirySec = end.sessionExpiryIntervalSec
+  const delaySec = Math.min(will?.properties.willDelayIntervalSec ?? 0, expirySec)
+  const isWillPending = end.isWillDue && will !== null
+  const willDueAtMs = isWillPending ? nowMs + delaySec * 1_000 : 0
+  if (session.isDurable) {
+    state.touch(session)
+    state.record.sessionDisconnected(session.number, nowMs, expirySec, willDueAtMs)
+  }
+  applyDisconnected(state, session, nowMs, expirySec, willDueAtMs)
+  publishPresence(state, session, 'offline', end.reasonCode, end.detail, nowMs)
+  const { link } = connection
+  const { clientId } = session
+  state.ports.events.emit({
+    type: 'disconnected',
+    clientId,
+    link: link.description,
+    reasonCode: end.reasonCode,
+    detail: end.detail,
+  })
+  if (isWillPending && delaySec === 0) fireWill(state, session, nowMs)
+  if (expirySec === 0) endSession(state, session, 'disconnected', nowMs)
+}
+
+/** Memory only. `willDueAtMs` 0: there is no Will any more. */
+export function applyDisconnected(
+  state: BrokerState,
+  session: Session,
+  atMs: number,
+  sessionExpiryIntervalSec: number,
+  willDueAtMs: number,
+): void {
+  session.isConnected = false
+  session.disconnectedAtMs = atMs
+  session.sessionExpiryIntervalSec = sessionExpiryIntervalSec
+  session.willDueAtMs = willDueAtMs
+  if (willDueAtMs === 0) session.will = null
+  else state.willDeadlines.set(session, willDueAtMs)
+  if (sessionExpiryIntervalSec !== SESSION_NEVER_EXPIRES_SEC) state.sessionDeadlines.set(session, session.expiresAtMs())
+}
+
+/** Publishes the Will if there still is one, and clears it in the same record. */
+export function fireWill(state: BrokerState, session: Session, nowMs: number): void {
+  const { will } = session
+  if (will === null) return
+  clearWill(state, session)
+  if (session.isDurable) {
+    state.touch(session)
+    state.record.willCleared(session.number)
+  }
+  const { topicName } = will
+  const { access, events } = state.ports
+  if (!access.allowsEverything && !access.authorize(session, 'publish', topicName)) {
+    events.emit({
+      type: 'will-refused',
+      clientId: session.clientId,
+      topicName,
+      detail: 'publishing there is not allowed',
+    })
+    return
+  }
+  const { willDelayIntervalSec: _delay, ...rest } = will.properties
+  const hasProperties = Object.keys(rest).length > 0
+  publish(state, { ...will, properties: hasProperties ? rest : null }, session, nowMs)
+  events.emit({ type: 'will-fired', clientId: session.clientId, topicName })
+}
+
+/** Memory only. */
+export function clearWill(state: BrokerState, session: Session): void {
+  session.will = null
+  session.willDueAtMs = 0
+  state.willDeadlines.delete(session)
+}
+
+/** The Session State is discarded. A Will that still waits fires now [v5 3.1.3.2.2]. */
+export function endSession(
+  state: BrokerState,
+  session: Session,
+  reason: 'clean-start' | 'expired' | 'disconnected',
+  nowMs: number,
+): void {
+  assert(session.connection === null, 'a session with a connection does not end')
+  if (session.willDueAtMs !== 0) fireWill(state, session, nowMs)
+  const inflight = [...session.inflight.values()]
+  const purgedMessages = inflight.length + session.queue.count
+  applyEnded(state, session)
+  for (const copy of inflight) redispatchInflight(state, session, copy, nowMs)
+  if (session.isDurable) {
+    state.touch(session)
+    const held = inflight.filter((copy) => copy.state === 'sent').map((copy) => copy.messageId)
+    state.record.sessionEnded(session.number, held)
+    for (const messageId of held) state.messages.release(messageId, state.recordNumber)
+  } else {
+    purgeQueue(state, session, Number.POSITIVE_INFINITY, nowMs)
+    state.endedSessions.delete(session)
+    state.sessionsByNumber.delete(session.number)
+  }
+  state.ports.events.emit({ type: 'session-ended', clientId: session.clientId, reason, purgedMessages })
+}
+
+/** Memory only: nothing finds the session any more; what it holds is purged by `purgeEnded`. */
+export function applyEnded(state: BrokerState, session: Session): void {
+  session.hasEnded = true
+  session.isConnected = false
+  clearWill(state, session)
+  for (const packetId of [...session.inflight.keys()]) session.removeInflight(packetId)
+  for (const packetId of [...session.receipts]) session.removeReceipt(packetId)
+  for (const { shareName, topicFilter } of [...session.subscriptions.values()]) {
+    if (shareName !== null) session.rememberShare(shareName, topicFilter)
+    session.removeSubscription(shareName, topicFilter)
+    state.tree.remove(session, shareName, topicFilter)
+  }
+  state.sessionDeadlines.delete(session)
+  if (state.sessions.get(session.clientId) === session) state.sessions.delete(session.clientId)
+  state.endedSessions.add(session)
+}
+
+/**
+ * QoS 1 in flight through a shared subscription goes to another member; QoS 2 must not: the first member may have it
+ * already [v5 MQTT-4.8.2-5].
+ */
+function redispatchInflight(state: BrokerState, session: Session, copy: Copy, nowMs: number): void {
+  if (copy.qos === 1 && moveToGroup(state, session, copy, nowMs)) return
+  state.counters.dropped['session-ended'] += 1
+}
+
+/** @returns false when it came through no group, or nobody else is in the group. */
+function moveToGroup(state: BrokerState, session: Session, copy: Copy, nowMs: number): boolean {
+  if (copy.sharedSubscriptionNumber === 0) return false
+  const share = session.formerShares?.get(copy.sharedSubscriptionNumber)
+  const group = share === undefined ? undefined : state.tree.group(share.shareName, share.topicFilter)
+  const member = group === undefined ? null : chooseMember(group, state, session)
+  if (share === undefined || member === null) return false
+  let { message } = copy
+  if (message === null || message.isEvicted) message = state.messages.load(copy.messageId)
+  const held = member.session.findSubscription(share.shareName, share.topicFilter)
+  const subscriptionIdentifiers = member.subscriptionIdentifier === 0 ? null : [member.subscriptionIdentifier]
+  const sharedSubscriptionNumber = held?.subscriptionNumber ?? 0
+  // Only sessions that end with their connection held it so far: the journal may not have it any more.
+  const isHeldNowhere = message.references === 0 && message.row === 'young'
+  if (isHeldNowhere) state.record.message(message.messageId, message)
+  const { qos, retain } = copy
+  deliverStored(
+    state,
+    member.session,
+    message,
+    { qos, retain, subscriptionIdentifiers, sharedSubscriptionNumber },
+    nowMs,
+  )
+  if (isHeldNowhere && message.references > 0) state.messages.add(message, state.recordNumber)
+  return true
+}
+
+/** Up to `copiesMax` waiting copies of an ended session end too, or move on within their share group, in order. */
+function purgeQueue(state: BrokerState, session: Session, copiesMax: number, nowMs: number): number {
+  const loader = queueLoader(state, session)
+  let purged = 0
+  for (; purged < copiesMax; purged += 1) {
+    const copy = session.queue.shift(loader)
+    if (copy === undefined) break
+    if (!moveToGroup(state, session, copy, nowMs)) dropCopy(state, session, copy, 'session-ended')
+    else if (session.isDurable) {
+      state.touch(session)
+      state.record.moved(session.number, copy.messageId)
+      state.messages.release(copy.messageId, state.recordNumber)
+    }
+  }
+  return purged
+}
+
+/** A bounded slice of what ended sessions still hold. @returns whether more is left. */
+export function purgeEnded(state: BrokerState, nowMs: number): boolean {
+  let left = PURGED_PER_TURN
+  for (const session of state.endedSessions) {
+    left -= purgeQueue(state, session, left, nowMs)
+    if (!session.queue.isEmpty) return true
+    if (session.dirtySince === 0) state.touch(session)
+    state.endedSessions.delete(session)
+    state.sessionsByNumber.delete(session.number)
+  }
+  return false
+}
+const PURGED_PER_TURN = 1_000
+
+/** Answers with DISCONNECT where the protocol has it, closes, and takes the session off the connection. */
+export function dismiss(
+  state: BrokerState,
+  connection: ClientConnection,
+  reasonCode: number,
+  detail: string,
+  nowMs: number,
+  serverReference?: string,
+): void {
+  if (connection.state === 'closed') return
+  const wasConnected = connection.state === 'connected'
+  const { session } = connection
+  connection.become('closed')
+  state.connections.delete(connection)
+  if (wasConnected && connection.protocolLevel === 5) {
+    const properties: DisconnectProperties = {}
+    // Allowed whatever Request Problem Information says [v5 MQTT-3.1.2-29].
+    properties.reasonString = detail
+    if (serverReference !== undefined) properties.serverReference = serverReference
+    const packet: DisconnectPacket = { type: PacketType.DISCONNECT, reasonCode, properties }
+    if (connection.link.packetSize(packet) <= connection.maximumPacketSize) connection.link.send(packet)
+  }
+  connection.link.close(reasonCode, detail)
+  if (session === null || !wasConnected) return
+  const sessionExpiryIntervalSec = session.sessionExpiryIntervalSec
+  const isWillDue = reasonCode !== ReasonCode.NORMAL_DISCONNECTION
+  detachConnection(state, connection, { reasonCode, detail, isWillDue, sessionExpiryIntervalSec }, nowMs)
+}

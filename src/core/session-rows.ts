@@ -1,0 +1,181 @@
+/**
+ * Rows of the tables `sessions` and `queues`: a session as of one journal record, and chunks of its queue.
+ * A session row and the chunk rows it speaks of are always written in one commit.
+ */
+import { assert } from '../base/assert.js'
+import { ByteReader } from '../base/byte-reader.js'
+import { ByteWriter } from '../base/byte-writer.js'
+import type { ChunkLoader } from './delivery-queue.js'
+import {
+  DROP_REASONS,
+  readOptionalText,
+  readSubscription,
+  readTerms,
+  readWill,
+  type SubscribedFact,
+  writeOptionalText,
+  writeSubscription,
+  writeTerms,
+  writeWill,
+} from './facts.js'
+import { Copy, type CopyState } from './message.js'
+import type { StoreOperation } from './ports/store.js'
+import { StoreError } from './ports/store.js'
+import { Session } from './session.js'
+import type { BrokerState } from './state.js'
+import { chunkKey, numberKey } from './store-keys.js'
+
+const FLAG = { HAS_ENDED: 1, IS_CONNECTED: 2 } as const
+
+/** Puts (or removes) the rows of a session as it is after `record`; `rows` counts what was added to `operations`. */
+export function writeSessionRows(session: Session, record: number, operations: StoreOperation[]): void {
+  for (;;) {
+    const spilled = session.queue.spill()
+    if (spilled === null) break
+    const writer = new ByteWriter(spilled.copies.length * 16)
+    writer.varint(spilled.copies.length)
+    for (const copy of spilled.copies) writeCopy(writer, copy)
+    operations.push({
+      kind: 'put',
+      table: 'queues',
+      key: chunkKey(session.number, spilled.chunk),
+      value: writer.take(),
+    })
+  }
+  for (; session.rowFirstChunk < session.queue.firstChunk; session.rowFirstChunk += 1) {
+    operations.push({ kind: 'remove', table: 'queues', key: chunkKey(session.number, session.rowFirstChunk) })
+  }
+  const key = numberKey(session.number)
+  if (session.hasEnded && session.queue.isEmpty) {
+    operations.push({ kind: 'remove', table: 'sessions', key })
+    return
+  }
+  session.rowRecord = record
+  operations.push({ kind: 'put', table: 'sessions', key, value: sessionRow(session, record) })
+}
+
+function sessionRow(session: Session, record: number): Uint8Array {
+  const writer = new ByteWriter(256)
+  writer.varint(record)
+  writer.u8((session.hasEnded ? FLAG.HAS_ENDED : 0) | (session.isConnected ? FLAG.IS_CONNECTED : 0))
+  writer.text(session.clientId)
+  writeOptionalText(writer, session.username)
+  writer.varint(session.sessionExpiryIntervalSec)
+  writer.varint(session.disconnectedAtMs)
+  writer.varint(session.willDueAtMs)
+  writeWill(writer, session.will)
+  writer.varint(session.nextDeliverySequence)
+  writer.varint(session.nextSubscriptionNumber)
+  writer.varint(session.subscriptions.size)
+  for (const subscription of session.subscriptions.values()) {
+    const isRetainedPending = session.retainedPending?.has(subscription.subscriptionNumber) ?? false
+    writeSubscription(writer, { ...subscription, isRetainedPending })
+  }
+  writer.varint(session.receipts.size)
+  for (const packetId of session.receipts) writer.varint(packetId)
+  writer.varint(session.lost?.size ?? 0)
+  for (const [reason, count] of session.lost ?? []) {
+    writer.u8(DROP_REASONS.indexOf(reason))
+    writer.varint(count)
+  }
+  writer.varint(session.inflight.size)
+  for (const copy of session.inflight.values()) {
+    writeCopy(writer, copy)
+    writer.varint(copy.deliverySequence)
+    writer.u8(copy.state === 'released' ? 1 : 0)
+  }
+  const { queue } = session
+  writer.varint(queue.firstChunk)
+  writer.varint(queue.nextChunk)
+  writer.varint(queue.coldCount)
+  writer.varint(queue.byteLength)
+  const front = queue.front()
+  writer.varint(front.length)
+  for (const copy of front) writeCopy(writer, copy)
+  return writer.take()
+}
+
+export interface RestoredSession {
+  readonly session: Session
+  readonly subscriptions: readonly SubscribedFact[]
+}
+
+/** Lean: bodies of messages stay on disk, chunks of the queue too. */
+export function readSessionRow(number: number, row: Uint8Array, windowCopies: number): RestoredSession {
+  const reader = new ByteReader(row)
+  const record = reader.varint()
+  const flags = reader.u8()
+  const session = new Session(number, reader.text(), readOptionalText(reader), true, windowCopies)
+  session.rowRecord = record
+  session.hasEnded = (flags & FLAG.HAS_ENDED) !== 0
+  session.isConnected = (flags & FLAG.IS_CONNECTED) !== 0
+  session.sessionExpiryIntervalSec = reader.varint()
+  session.disconnectedAtMs = reader.varint()
+  session.willDueAtMs = reader.varint()
+  session.will = readWill(reader)
+  session.nextDeliverySequence = reader.varint()
+  session.nextSubscriptionNumber = reader.varint()
+  const subscriptions = readList(reader, readSubscription)
+  for (const packetId of readList(reader, readNumber)) session.addReceipt(packetId)
+  for (const [reason, count] of readList(reader, readLost)) session.addLost(reason, count)
+  for (const copy of readList(reader, readInflight)) session.restoreInflight(copy)
+  const firstChunk = reader.varint()
+  const nextChunk = reader.varint()
+  const coldCount = reader.varint()
+  const byteLength = reader.varint()
+  session.queue.restore(readList(reader, readCopy), firstChunk, nextChunk, coldCount, byteLength)
+  session.rowFirstChunk = firstChunk
+  assert(reader.isAtEnd, `the row of session ${number} is read to its end`)
+  return { session, subscriptions }
+}
+
+/** Reads chunks of the session's queue; their messages are loaded when they are due. */
+export function queueLoader(state: BrokerState, session: Session): ChunkLoader {
+  return {
+    loadChunk: (chunk) => {
+      const row = state.ports.store.get('queues', chunkKey(session.number, chunk))
+      if (row === undefined) {
+        throw new StoreError('STORE_CORRUPT', `chunk ${chunk} of the queue of session ${session.number} is missing`)
+      }
+      return readList(new ByteReader(row), readCopy)
+    },
+  }
+}
+
+function readList<T>(reader: ByteReader, read: (reader: ByteReader) => T): T[] {
+  const items: T[] = []
+  for (let left = reader.varint(); left > 0; left -= 1) items.push(read(reader))
+  return items
+}
+
+function readNumber(reader: ByteReader): number {
+  return reader.varint()
+}
+
+function readLost(reader: ByteReader): [(typeof DROP_REASONS)[number], number] {
+  const reason = DROP_REASONS[reader.u8()]
+  assert(reason !== undefined, 'stored drop reason is known')
+  return [reason, reader.varint()]
+}
+
+function writeCopy(writer: ByteWriter, copy: Copy): void {
+  writer.varint(copy.messageId)
+  writeTerms(writer, copy, copy.packetId)
+  writer.varint(copy.byteLength)
+}
+
+function readCopy(reader: ByteReader): Copy {
+  const messageId = reader.varint()
+  const { terms, packetId } = readTerms(reader)
+  const copy = new Copy(messageId, null, terms, reader.varint())
+  copy.packetId = packetId
+  return copy
+}
+
+function readInflight(reader: ByteReader): Copy {
+  const copy = readCopy(reader)
+  copy.deliverySequence = reader.varint()
+  const state: CopyState = reader.u8() === 1 ? 'released' : 'sent'
+  copy.state = state
+  return copy
+}

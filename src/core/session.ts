@@ -1,0 +1,166 @@
+/**
+ * Session State of one client [v5 4.1]: subscriptions, copies in flight and waiting, received QoS 2 packet ids, Will.
+ * Data with small operations that keep it consistent; who changes it, and what is written about that, is decided in
+ * `deliver.ts`, `publish.ts`, `connect.ts` and replayed in `replay.ts` through the same operations.
+ */
+import { assert } from '../base/assert.js'
+import { PACKET_ID_MAX, type DropReason, type QoS, type WillMessage } from '../protocol/packets.js'
+import type { ClientConnection } from './connection.js'
+import { DeliveryQueue } from './delivery-queue.js'
+import type { Copy } from './message.js'
+
+export interface SessionSubscription {
+  readonly session: Session
+  readonly topicFilter: string
+  readonly shareName: string | null
+  readonly qos: QoS
+  readonly noLocal: boolean
+  readonly retainAsPublished: boolean
+  readonly retainHandling: 0 | 1 | 2
+  /** 0: none. */
+  readonly subscriptionIdentifier: number
+  /** Unique in the session, from 1. */
+  readonly subscriptionNumber: number
+}
+
+const NO_RECEIPTS: ReadonlySet<number> = new Set()
+const NO_INFLIGHT: ReadonlyMap<number, Copy> = new Map()
+const NO_SUBSCRIPTIONS: ReadonlyMap<string, SessionSubscription> = new Map()
+
+export class Session {
+  readonly number: number
+  readonly clientId: string
+  readonly username: string | null
+  /** Facts about it are written to the journal: it outlives its connection, or has a Will that must. */
+  isDurable: boolean
+  /** Its end is written; what it still holds is being purged. */
+  hasEnded = false
+  connection: ClientConnection | null = null
+  /** In the journal's view: there was a connection. After a restart it is gone, and the Will is due. */
+  isConnected = false
+  sessionExpiryIntervalSec = 0
+  disconnectedAtMs = 0
+  will: WillMessage | null = null
+  /** When the Will fires unless the client comes back; 0: not due. */
+  willDueAtMs = 0
+  readonly queue: DeliveryQueue
+  nextDeliverySequence = 1
+  nextSubscriptionNumber = 1
+  #subscriptions: Map<string, SessionSubscription> | null = null
+  #inflight: Map<number, Copy> | null = null
+  #receipts: Set<number> | null = null
+  #nextPacketId = 1
+  /** Subscription numbers whose retained messages have not all been sent; null: none. */
+  retainedPending: Set<number> | null = null
+  /** Share groups it was in when it ended, by subscription number. */
+  formerShares: Map<number, { shareName: string; topicFilter: string }> | null = null
+  /** Copies lost since the client was last told, by reason. */
+  lost: Map<DropReason, number> | null = null
+  /** Journal record as of which its row is on disk; 0: no row. */
+  rowRecord = 0
+  /** Chunks before this one are gone from disk too. */
+  rowFirstChunk = 1
+  /** First record with a fact that the row lacks; 0: none. */
+  dirtySince = 0
+
+  constructor(number: number, clientId: string, username: string | null, isDurable: boolean, windowCopies: number) {
+    this.number = number
+    this.clientId = clientId
+    this.username = username
+    this.isDurable = isDurable
+    this.queue = new DeliveryQueue(windowCopies)
+  }
+
+  get subscriptions(): ReadonlyMap<string, SessionSubscription> {
+    return this.#subscriptions ?? NO_SUBSCRIPTIONS
+  }
+  get inflight(): ReadonlyMap<number, Copy> {
+    return this.#inflight ?? NO_INFLIGHT
+  }
+  get receipts(): ReadonlySet<number> {
+    return this.#receipts ?? NO_RECEIPTS
+  }
+
+  setSubscription(subscription: SessionSubscription): void {
+    this.#subscriptions ??= new Map()
+    this.#subscriptions.set(subscriptionKey(subscription.shareName, subscription.topicFilter), subscription)
+    if (subscription.subscriptionNumber >= this.nextSubscriptionNumber) {
+      this.nextSubscriptionNumber = subscription.subscriptionNumber + 1
+    }
+  }
+
+  removeSubscription(shareName: string | null, topicFilter: string): SessionSubscription | undefined {
+    const key = subscriptionKey(shareName, topicFilter)
+    const subscription = this.#subscriptions?.get(key)
+    if (subscription !== undefined) this.#subscriptions?.delete(key)
+    return subscription
+  }
+
+  findSubscription(shareName: string | null, topicFilter: string): SessionSubscription | undefined {
+    return this.#subscriptions?.get(subscriptionKey(shareName, topicFilter))
+  }
+
+  /** Called while it ends: what it holds for a share group can then go to another member. */
+  rememberShare(shareName: string, topicFilter: string): void {
+    const subscription = this.findSubscription(shareName, topicFilter)
+    assert(subscription !== undefined, 'only a subscription it has is remembered')
+    this.formerShares ??= new Map()
+    this.formerShares.set(subscription.subscriptionNumber, { shareName, topicFilter })
+  }
+
+  /** A packet id that is not in use, counting on from the last one [v5 MQTT-2.2.1-3]. */
+  allocatePacketId(): number {
+    const inflight = this.#inflight
+    assert(inflight === null || inflight.size < PACKET_ID_MAX, 'there is a free packet id')
+    let packetId = this.#nextPacketId
+    while (inflight?.has(packetId)) packetId = packetId === PACKET_ID_MAX ? 1 : packetId + 1
+    return packetId
+  }
+
+  /** The copy takes its packet id and its place in the gap-free delivery sequence. */
+  assign(copy: Copy, packetId: number): void {
+    this.#inflight ??= new Map()
+    assert(!this.#inflight.has(packetId), 'a packet id in flight is not assigned again')
+    copy.packetId = packetId
+    copy.deliverySequence = this.nextDeliverySequence
+    copy.state = 'sent'
+    this.nextDeliverySequence += 1
+    this.#nextPacketId = packetId === PACKET_ID_MAX ? 1 : packetId + 1
+    this.#inflight.set(packetId, copy)
+  }
+
+  /** From a row: keeps the packet id and delivery sequence that the copy has. */
+  restoreInflight(copy: Copy): void {
+    this.#inflight ??= new Map()
+    this.#inflight.set(copy.packetId, copy)
+    this.#nextPacketId = copy.packetId === PACKET_ID_MAX ? 1 : copy.packetId + 1
+  }
+
+  removeInflight(packetId: number): void {
+    this.#inflight?.delete(packetId)
+  }
+
+  addReceipt(packetId: number): void {
+    this.#receipts ??= new Set()
+    this.#receipts.add(packetId)
+  }
+  /** @returns whether it was there. */
+  removeReceipt(packetId: number): boolean {
+    return this.#receipts?.delete(packetId) ?? false
+  }
+
+  addLost(reason: DropReason, count: number): void {
+    this.lost ??= new Map()
+    this.lost.set(reason, (this.lost.get(reason) ?? 0) + count)
+  }
+
+  /** When the session ends by itself; Infinity while connected or when it never expires [v5 3.1.2.11.2]. */
+  expiresAtMs(): number {
+    if (this.isConnected || this.sessionExpiryIntervalSec === 0xffff_ffff) return Number.POSITIVE_INFINITY
+    return this.disconnectedAtMs + this.sessionExpiryIntervalSec * 1_000
+  }
+}
+
+function subscriptionKey(shareName: string | null, topicFilter: string): string {
+  return shareName === null ? topicFilter : `$share/${shareName}/${topicFilter}`
+}

@@ -1,0 +1,79 @@
+/**
+ * What the broker knows: the maps, and the handful of parts every rule needs. Rules live in the files that take this
+ * as their first argument (`publish.ts`, `deliver.ts`, `connect.ts` …); nothing here decides anything.
+ */
+import type { Durability } from '../protocol/packets.js'
+import type { ClientConnection } from './connection.js'
+import { DeadlineQueue } from './deadline-queue.js'
+import { RecordWriter } from './facts.js'
+import type { BrokerLimits } from './limits.js'
+import { MessageTable } from './message-table.js'
+import type { Access, AuthenticationResult } from './ports/access.js'
+import { BrokerCounters, type EventSink } from './ports/events.js'
+import type { Store } from './ports/store.js'
+import type { RetainedMessage } from './retained.js'
+import { RetainedTree } from './retained-tree.js'
+import type { Session } from './session.js'
+import { TopicTree } from './topic-tree.js'
+
+export interface BrokerPorts {
+  readonly limits: BrokerLimits
+  readonly access: Access
+  readonly store: Store
+  readonly events: EventSink
+  readonly durability: Durability
+  readonly ids: { randomId(): string }
+  /** Publish `$SYS/clients/{clientId}/online` and `offline`. */
+  readonly presence: boolean
+  /** Authentication takes its time: wait for it, then call `Broker.authenticated`. */
+  authenticating(connection: ClientConnection, pending: Promise<AuthenticationResult>): void
+}
+
+export class BrokerState {
+  readonly ports: BrokerPorts
+  readonly limits: BrokerLimits
+  readonly counters = new BrokerCounters()
+  /** The facts since the last commit. */
+  readonly record = new RecordWriter()
+  readonly messages: MessageTable
+  readonly tree = new TopicTree<Session>()
+  readonly retained = new RetainedTree<RetainedMessage>()
+  retainedBytes = 0
+  /** Topics whose retained row is older than the record given. */
+  readonly dirtyRetained = new Map<string, number>()
+  readonly sessions = new Map<string, Session>()
+  readonly sessionsByNumber = new Map<number, Session>()
+  /** In order of `dirtySince`. */
+  readonly dirtySessions = new Set<Session>()
+  /** Ended, but still holding copies or rows. */
+  readonly endedSessions = new Set<Session>()
+  readonly connections = new Set<ClientConnection>()
+  readonly retainedJobConnections = new Set<ClientConnection>()
+  readonly sessionDeadlines = new DeadlineQueue<Session>()
+  readonly willDeadlines = new DeadlineQueue<Session>()
+  /** Number of the record that is open. The first is 1. */
+  recordNumber = 1
+  nextMessageId = 1
+  nextSessionNumber = 1
+  /** Connections with a PUBACK that waits for a commit. */
+  acknowledgingOpen: ClientConnection[] = []
+  acknowledgingSealed: ClientConnection[] = []
+  readonly takeovers = new Map<string, { sinceMs: number; count: number }>()
+
+  constructor(ports: BrokerPorts) {
+    this.ports = ports
+    this.limits = ports.limits
+    this.messages = new MessageTable(ports.store)
+  }
+
+  /** Call before a fact about the session is written: its row is behind from this record on. */
+  touch(session: Session): void {
+    if (session.dirtySince !== 0) return
+    session.dirtySince = this.recordNumber
+    this.dirtySessions.add(session)
+  }
+
+  touchRetained(topicName: string): void {
+    if (!this.dirtyRetained.has(topicName)) this.dirtyRetained.set(topicName, this.recordNumber)
+  }
+}

@@ -1,0 +1,35 @@
+/** Keys of the tables: fixed-width big-endian numbers, so that byte order is numeric order, and UTF-8 topics. */
+import { utf8Encode } from '../base/utf8.js'
+
+/** Eight bytes, up to 2^53-1. */
+export function numberKey(value: number): Uint8Array {
+  const key = new Uint8Array(8)
+  writeNumber(key, 0, value)
+  return key
+}
+
+/** Session number, then chunk number. */
+export function chunkKey(session: number, chunk: number): Uint8Array {
+  const key = new Uint8Array(16)
+  writeNumber(key, 0, session)
+  writeNumber(key, 8, chunk)
+  return key
+}
+
+export function topicKey(topicName: string): Uint8Array {
+  return utf8Encode(topicName)
+}
+
+export function keyNumber(key: Uint8Array): number {
+  let value = 0
+  for (let index = 0; index < 8; index += 1) value = value * 256 + (key[index] ?? 0)
+  return value
+}
+
+function writeNumber(key: Uint8Array, offset: number, value: number): void {
+  let rest = value
+  for (let index = offset + 7; index >= offset; index -= 1) {
+    key[index] = rest % 256
+    rest = Math.floor(rest / 256)
+  }
+}
