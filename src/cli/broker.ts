@@ -1,0 +1,102 @@
+/**
+ * `tallymq broker`: options from flags, environment and file; one line of JSON on stdout when connections are taken;
+ * SIGTERM and SIGINT stop it in good order. What the broker does is not decided here.
+ */
+import { loadOptions } from '../config/load.js'
+import { type Options, OptionsError, type OptionsInput } from '../config/options.js'
+import { createBroker, type RunningBroker } from '../main.js'
+import { wholeNumber } from './client-flags.js'
+import { newCommand, parseFlags } from './command-line.js'
+import { type Console, fired } from './console.js'
+import { CommandError, ExitCode } from './exit-codes.js'
+import { packageVersion } from './package-version.js'
+
+interface BrokerFlags {
+  readonly data?: string
+  readonly host?: string
+  readonly httpPort?: number
+  /** False under `--no-mqtt-port`. */
+  readonly mqttPort?: number | boolean
+  readonly config?: string
+  readonly store?: string
+  readonly durability?: string
+  readonly logLevel?: string
+}
+
+export async function broker(args: readonly string[], console: Console): Promise<ExitCode> {
+  const command = newCommand('broker', 'Run the broker.', console)
+    .option('--data <directory>', 'where the database lives (dataDirectory)')
+    .option('--host <address>', 'address to listen on (listen.host)')
+    .option(
+      '--http-port <port>',
+      'port for HTTP and WebSocket; 0: any free one (listen.httpPort)',
+      wholeNumber(0, 65_535),
+    )
+    .option('--mqtt-port <port>', 'port for MQTT over TCP; 0: any free one (listen.mqttPort)', wholeNumber(0, 65_535))
+    .option('--no-mqtt-port', 'no MQTT over TCP')
+    .option('--config <file>', 'configuration file, YAML or JSON')
+    .option('--store <store>', 'lmdb or memory (store)')
+    .option('--durability <durability>', 'flush, os or memory (durability)')
+    .option('--log-level <level>', 'least severe line on stderr (log.level)')
+    .addHelpText(
+      'after',
+      '\nEvery other option: the configuration file, or TALLYMQ_SECTION__OPTION in the environment.',
+    )
+  const flags = parseFlags<BrokerFlags>(command, args)
+  if (flags === undefined) return ExitCode.OK
+  const options = effectiveOptions(flags, console)
+  const running = await start(options)
+  console.write(readyLine(running))
+  return serve(running, console)
+}
+
+function effectiveOptions(flags: BrokerFlags, console: Console): Options {
+  try {
+    const fromFlags = optionsOfFlags(flags) as OptionsInput
+    return loadOptions({ file: flags.config, environment: console.environment, flags: fromFlags })
+  } catch (error) {
+    throw error instanceof OptionsError ? new CommandError(ExitCode.USAGE, error.message) : error
+  }
+}
+
+function optionsOfFlags(flags: BrokerFlags): object {
+  const mqttPort = flags.mqttPort === false ? null : flags.mqttPort === true ? undefined : flags.mqttPort
+  return {
+    dataDirectory: flags.data,
+    store: flags.store,
+    durability: flags.durability,
+    listen: { host: flags.host, httpPort: flags.httpPort, mqttPort },
+    log: { level: flags.logLevel },
+  }
+}
+
+async function start(options: Options): Promise<RunningBroker> {
+  try {
+    return await createBroker(options)
+  } catch (error) {
+    const { code, port } = error as { code?: string; port?: number }
+    if (code === 'EADDRINUSE') {
+      const flag = port === options.listen.mqttPort ? '--mqtt-port' : '--http-port'
+      const message = `port ${port} is taken; choose another with ${flag}, or 0 for any free one`
+      throw new CommandError(ExitCode.FAILED, message)
+    }
+    throw error
+  }
+}
+
+function readyLine(running: RunningBroker): string {
+  const line = { ready: true, http: running.httpUrl, mqtt: running.mqttUrl, version: packageVersion() }
+  return `${JSON.stringify(line)}\n`
+}
+
+async function serve(running: RunningBroker, console: Console): Promise<ExitCode> {
+  const stopAsked = fired(console.interrupted).then(() => undefined)
+  const fault = await Promise.race([running.fatal, stopAsked])
+  if (fault === undefined) {
+    const stopped = running.stop().then(() => undefined)
+    const faultWhileStopping = await Promise.race([running.fatal, stopped])
+    if (faultWhileStopping === undefined) return ExitCode.OK
+    throw new CommandError(ExitCode.BROKER_STOPPED, `the broker stopped itself: ${faultWhileStopping.message}`)
+  }
+  throw new CommandError(ExitCode.BROKER_STOPPED, `the broker stopped itself: ${fault.message}`)
+}

@@ -1,0 +1,54 @@
+/** One SDK client for the length of a command: connect, do, close; and what its errors mean as exit codes. */
+import { type Client, type Connect, type ConnectOptions, TallyError } from '../client/api.js'
+import type { Console } from './console.js'
+import { CommandError, ExitCode } from './exit-codes.js'
+
+export interface SessionSettings {
+  readonly debug: boolean
+  readonly closing?: Parameters<Client['close']>[0]
+  /** Ends the command in good order, also while it is still connecting. */
+  readonly ended: AbortSignal
+}
+
+export async function withClient(
+  connect: Connect,
+  options: ConnectOptions,
+  console: Console,
+  settings: SessionSettings,
+  use: (client: Client) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  try {
+    const client = await connect({ ...options, signal: settings.ended })
+    const debug = (line: string) => (settings.debug ? console.log(line) : undefined)
+    debug(
+      `Connected to ${options.url} as ${client.clientId}, session ${client.connack.sessionPresent ? 'resumed' : 'new'}`,
+    )
+    client.on('state', (state) => {
+      if (state.name === 'reconnecting') debug(`Connection lost (${state.reason.message}), trying again`)
+      if (state.name === 'connected') debug('Connected again')
+    })
+    client.on('error', (error) => console.log(`tallymq: ${error.message}`))
+    try {
+      return await use(client)
+    } finally {
+      await client.close(settings.closing)
+    }
+  } catch (error) {
+    if (settings.ended.aborted) return ExitCode.OK
+    throw error instanceof TallyError ? new CommandError(exitCodeOf(error), error.message) : error
+  }
+}
+
+/** Rejects when the client has given up; otherwise never settles. */
+export function clientFailure(client: Client): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    client.on('state', (state) => {
+      if (state.name === 'closed' && state.reason.kind === 'failed') reject(state.reason.error)
+    })
+  })
+}
+
+export function exitCodeOf(error: TallyError): ExitCode {
+  if (error.code === 'INVALID_ARGUMENT') return ExitCode.USAGE
+  return error.code.endsWith('_REFUSED') ? ExitCode.REFUSED : ExitCode.FAILED
+}

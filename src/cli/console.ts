@@ -1,0 +1,102 @@
+/**
+ * The process as the commands see it: data to stdout, everything else to stderr, and a reader that goes away (`| head`)
+ * is a normal end. Passed in, so that tests need no process.
+ */
+import { CommandError, ExitCode } from './exit-codes.js'
+
+export interface Console {
+  /** Bytes as a string, one character each. */
+  write(bytes: string): void
+  /** Bytes written that nobody has read yet. */
+  readonly pendingBytes: number
+  /** Resolves when what was written has been taken; a slow reader slows the writer down. */
+  drained(): Promise<void>
+  log(line: string): void
+  readonly environment: { readonly [name: string]: string | undefined }
+  readonly input: AsyncIterable<Uint8Array>
+  now(): Date
+  /** Resolves after the time, or as soon as the signal fires. */
+  after(delayMs: number, signal?: AbortSignal): Promise<void>
+  readonly processId: number
+  readonly errorIsTerminal: boolean
+  /** Fires on SIGINT and SIGTERM. */
+  readonly interrupted: AbortSignal
+  /** Fires when nobody reads stdout any more. */
+  readonly outputClosed: AbortSignal
+}
+
+/** The real one. A second signal ends the process at once. */
+export function processConsole(): Console {
+  const interruption = new AbortController()
+  const outputEnd = new AbortController()
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') outputEnd.abort()
+    else throw error
+  })
+  // A log nobody reads must not end the work.
+  process.stderr.on('error', () => {})
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (interruption.signal.aborted) process.exit(signal === 'SIGINT' ? 130 : 143)
+      interruption.abort()
+    })
+  }
+  return {
+    write: (bytes) => {
+      if (!outputEnd.signal.aborted) process.stdout.write(bytes, 'latin1')
+    },
+    get pendingBytes() {
+      return process.stdout.writableLength
+    },
+    now: () => new Date(),
+    after,
+    drained: () => drained(outputEnd.signal),
+    log: (line) => process.stderr.write(`${line}\n`),
+    environment: process.env,
+    get input() {
+      return process.stdin
+    },
+    processId: process.pid,
+    errorIsTerminal: process.stderr.isTTY === true,
+    interrupted: interruption.signal,
+    outputClosed: outputEnd.signal,
+  }
+}
+
+function drained(outputClosed: AbortSignal): Promise<void> {
+  if (!process.stdout.writableNeedDrain || outputClosed.aborted) return Promise.resolve()
+  return new Promise((resolve) => {
+    process.stdout.once('drain', resolve)
+    outputClosed.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+function after(delayMs: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, delayMs)
+    signal?.addEventListener('abort', done)
+    if (signal?.aborted) done()
+  })
+}
+
+/** Resolves when the signal fires, at once if it has. */
+export function fired(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}
+
+/** Runs one command to its exit code; every error becomes a sentence. */
+export async function runCommand(console: Console, command: () => Promise<ExitCode>): Promise<ExitCode> {
+  try {
+    return await command()
+  } catch (error) {
+    if (!(error instanceof Error)) throw error
+    console.log(`tallymq: ${error.message}`)
+    return error instanceof CommandError ? error.exitCode : ExitCode.FAILED
+  }
+}
