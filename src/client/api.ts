@@ -189,7 +189,7 @@ export interface Subscription extends AsyncIterable<Message>, AsyncDisposable {
   readonly topicFilters: readonly string[]
   /** One for each filter, in order: the granted QoS, or a failure of 0x80 and above. */
   readonly reasonCodes: readonly number[]
-  readonly subscriptionIdentifier?: number
+  readonly subscriptionIdentifier: number | undefined
   /** QoS 0 messages dropped because the iterator was too slow. */
   readonly droppedMessages: number
   /** Ends the iteration; messages not yet taken are acknowledged and dropped. */
@@ -244,7 +244,10 @@ export interface Client extends AsyncDisposable {
   on<Name extends keyof ClientEvents>(name: Name, listener: ClientEventListener<Name>): () => void
   /** @returns the round trip in milliseconds. */
   ping(options?: { signal?: AbortSignal }): Promise<number>
-  /** Flushes what is written, says DISCONNECT and ends. Never rejects; the second call does nothing. */
+  /**
+   * Flushes what is written, says DISCONNECT and ends; iterations end. What no loop has taken stays unacknowledged, the
+   * session gets it again. Never rejects; the second call does nothing.
+   */
   close(options?: CloseOptions): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
