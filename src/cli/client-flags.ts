@@ -80,6 +80,8 @@ export function clientTarget(
     cleanStart: flags.disableCleanSession !== true,
     sessionExpiryIntervalSec: flags.sessionExpiryInterval ?? (flags.disableCleanSession ? 0xffff_ffff : 0),
     keepAliveSec: flags.keepalive,
+    // What the SDK has an option for goes there; the rest as it is.
+    ...properties.connect,
     properties: properties.connect,
     ...(native ? {} : { protocolLevel: flags.protocolVersion }),
     ...(clientId === undefined ? {} : { clientId }),

@@ -18,7 +18,7 @@ export async function withClient(
   use: (client: Client) => Promise<ExitCode>,
 ): Promise<ExitCode> {
   try {
-    const client = await connect({ ...options, signal: settings.ended })
+    const client = await connectOnce(connect, options, settings.ended)
     const debug = (line: string) => (settings.debug ? console.log(line) : undefined)
     debug(
       `Connected to ${options.url} as ${client.clientId}, session ${client.connack.sessionPresent ? 'resumed' : 'new'}`,
@@ -36,6 +36,24 @@ export async function withClient(
   } catch (error) {
     if (settings.ended.aborted) return ExitCode.OK
     throw error instanceof TallyError ? new CommandError(exitCodeOf(error), error.message) : error
+  }
+}
+
+/** The SDK tries for ever; a command says at once that nobody answers, and tries again only what has worked before. */
+async function connectOnce(connect: Connect, options: ConnectOptions, ended: AbortSignal): Promise<Client> {
+  const firstAttempt = new AbortController()
+  let isConnected = false
+  let failure: TallyError | undefined
+  const onState: ConnectOptions['onState'] = (state) => {
+    isConnected ||= state.name === 'connected'
+    if (state.name !== 'reconnecting' || isConnected) return
+    failure = state.reason
+    firstAttempt.abort()
+  }
+  try {
+    return await connect({ ...options, onState, signal: AbortSignal.any([ended, firstAttempt.signal]) })
+  } catch (error) {
+    throw failure ?? error
   }
 }
 

@@ -65,7 +65,7 @@ class FakeBroker {
 
   deliver(given: Partial<Message>): void {
     const payload = given.payload ?? new TextEncoder().encode('hello')
-    const message: Message = {
+    const message = {
       topicName: 'a/b',
       qos: 1,
       retain: false,
@@ -79,7 +79,7 @@ class FakeBroker {
         this.acknowledged.push(Buffer.from(payload).toString('utf8'))
       },
     }
-    void this.#listener?.(message)
+    void this.#listener?.(message as Message)
   }
 
   giveUp(error: TallyError): void {
