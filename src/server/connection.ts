@@ -10,12 +10,13 @@ import type { Link, LinkDescription } from '../core/ports/link.js'
 import type { TransportPeer, TransportSocket } from '../core/ports/transport.js'
 import { keepAliveWindowMs } from '../core/keep-alive.js'
 import { CloseCode, closeCodeFor } from '../protocol/close-codes.js'
-import type { Codec, CodecLimits, Delivery, PacketDecoder, Publication } from '../protocol/codec.js'
-import { type AckPacketType, type Packet, PacketType } from '../protocol/packets.js'
+import type { Codec, CodecLimits, Delivery, Publication } from '../protocol/codec.js'
+import { type AckPacketType, type Packet, PacketType, type ProtocolLevel } from '../protocol/packets.js'
 import { ProtocolError } from '../protocol/protocol-error.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
 import type { CoreApi, CoreConnection } from './core-api.js'
 import type { Heartbeat, HeartbeatCause, HeartbeatPeer, HeartbeatPhase, RoundTrip } from './heartbeat.js'
+import { type DecodeScope, Intake, type IntakeOwner } from './intake.js'
 import { Outbox } from './outbox.js'
 import type { Turn, TurnMember } from './turn.js'
 import type { WriterPool } from './writer-pool.js'
@@ -34,10 +35,7 @@ export interface ConnectionHost {
   readonly writers: WriterPool
   readonly codecLimits: CodecLimits
   readonly outputBufferBytesMax: number
-  /** Passed to decoders: hands a packet to the connection that is being decoded. One function for everybody. */
-  readonly receivePacket: (packet: Packet) => void
-  /** @returns who was being decoded until now. */
-  enter(connection: Connection | null, nowMs: number): Connection | null
+  readonly decodeScope: DecodeScope
   /** The socket is gone. */
   gone(connection: Connection): void
   /** Our bug: stop. */
@@ -49,18 +47,16 @@ interface PendingClose {
   readonly detail: string
 }
 
-export class Connection implements Link, TransportPeer, HeartbeatPeer, TurnMember {
+export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPeer, TurnMember {
   readonly #shell: ConnectionHost
   readonly #socket: TransportSocket
   readonly #codec: Codec
-  readonly #decoder: PacketDecoder
+  readonly #intake: Intake
   readonly #outbox: Outbox
   readonly slot: number
   readonly client: CoreConnection
   #state: 'open' | 'closing' | 'closed' = 'open'
   #pausedBy = 0
-  /** Read, but not for the core yet: packets behind a CONNECT that is being authenticated. Bounded by one read. */
-  #backlog: (Packet | Uint8Array)[] | null = null
   #isDirty = false
   #isHeld = false
   #isAccepted = false
@@ -76,7 +72,7 @@ export class Connection implements Link, TransportPeer, HeartbeatPeer, TurnMembe
     this.#shell = shell
     this.#socket = socket
     this.#codec = codec
-    this.#decoder = codec.decoder(shell.codecLimits)
+    this.#intake = new Intake(shell.decodeScope, this, codec.decoder(shell.codecLimits))
     this.#outbox = new Outbox(shell.writers, codec)
     this.client = shell.core.open(this, nowMs)
     this.slot = shell.heartbeat.open(this, nowMs)
@@ -89,8 +85,7 @@ export class Connection implements Link, TransportPeer, HeartbeatPeer, TurnMembe
     const { clock, heartbeat, turn } = this.#shell
     const nowMs = clock.nowMs()
     heartbeat.heard(this.slot, nowMs)
-    if ((this.#pausedBy & BY_CORE) !== 0) this.#keep(bytes)
-    else this.#decode(bytes, nowMs)
+    this.#intake.received(bytes, nowMs)
     if (this.#state === 'open' && turn.isJournalFull) this.#pause(BY_JOURNAL)
     turn.schedule()
   }
@@ -108,82 +103,44 @@ export class Connection implements Link, TransportPeer, HeartbeatPeer, TurnMembe
     const wasOpen = this.#state === 'open'
     this.#state = 'closed'
     this.#outbox.discard()
-    this.#backlog = null
+    this.#intake.discard()
     this.#shell.gone(this)
     if (wasOpen) this.#lost(detail, this.#shell.clock.nowMs())
   }
 
-  // ── bytes to packets ──
+  // ── the intake tells ──
 
-  #decode(bytes: Uint8Array, nowMs: number): void {
-    const shell = this.#shell
-    const outer = shell.enter(this, nowMs)
-    try {
-      this.#decoder.decode(bytes, shell.receivePacket)
-    } catch (error) {
-      if (error instanceof ProtocolError) this.#protocolError(error, nowMs)
-      else shell.fail(error)
-    }
-    shell.enter(outer, nowMs)
+  get isOpen(): boolean {
+    return this.#state === 'open'
   }
 
-  /** One packet out of the decoder; the shell knows which connection is being decoded. */
   receivePacket(packet: Packet, nowMs: number): void {
-    if (this.#state !== 'open') return
-    if ((this.#pausedBy & BY_CORE) !== 0) {
-      this.#keep(packet)
-      return
-    }
     this.#shell.heartbeat.packetReceived(this.slot, nowMs)
     this.#shell.core.receive(this.client, packet, nowMs)
     if (!this.#isAccepted) this.#noteAccepted(nowMs)
   }
 
-  #protocolError(error: ProtocolError, nowMs: number): void {
+  /** The one place where a peer's mistake is told from ours. */
+  decodeFailed(error: unknown, nowMs: number): void {
+    if (!(error instanceof ProtocolError)) {
+      this.#shell.fail(error)
+      return
+    }
     if (this.#state !== 'open') return
     try {
       this.#shell.core.protocolError(this.client, error, nowMs)
     } catch (failure) {
       this.#shell.fail(failure)
     }
-    this.#ensureClosing(closeCodeFor(error.reasonCode), error.message)
+    this.#close(closeCodeFor(error.reasonCode), error.message)
   }
 
   #noteAccepted(nowMs: number): void {
     if (this.client.state !== 'connected') return
     this.#isAccepted = true
-    this.#decoder.connectAccepted(this.client.protocolLevel)
+    this.#intake.decoder.connectAccepted(this.client.protocolLevel)
     this.#socket.connectAccepted()
     this.#shell.heartbeat.changed(this.slot, nowMs)
-  }
-
-  #keep(item: Packet | Uint8Array): void {
-    if (this.#backlog === null) this.#backlog = []
-    this.#backlog.push(item)
-  }
-
-  resume(nowMs: number): void {
-    if (this.#state !== 'open') return
-    this.#pausedBy &= ~BY_JOURNAL
-    if (!this.#isAccepted) this.#noteAccepted(nowMs)
-    if ((this.#pausedBy & BY_CORE) === 0) this.#receiveBacklog(nowMs)
-    if (this.#pausedBy !== 0 || this.#state !== 'open') return
-    this.#shell.heartbeat.changed(this.slot, nowMs)
-    this.#socket.resumeReading()
-  }
-
-  #receiveBacklog(nowMs: number): void {
-    const waiting = this.#backlog
-    if (waiting === null) return
-    this.#backlog = null
-    for (const [index, item] of waiting.entries()) {
-      if (item instanceof Uint8Array) this.#decode(item, nowMs)
-      else this.receivePacket(item, nowMs)
-      if (this.#state !== 'open') return
-      if ((this.#pausedBy & BY_CORE) === 0) continue
-      for (const rest of waiting.slice(index + 1)) this.#keep(rest)
-      return
-    }
   }
 
   // ── Link: the core says ──
@@ -201,44 +158,45 @@ export class Connection implements Link, TransportPeer, HeartbeatPeer, TurnMembe
 
   send(packet: Packet): void {
     if (this.#state !== 'open') return
-    this.#outbox.writerNow(this.client.protocolLevel).write(packet)
+    this.#outbox.writerNow(this.#protocolLevel).write(packet)
     this.#markDirty()
   }
 
   sendAfterCommit(packet: Packet): void {
     if (this.#state !== 'open') return
-    this.#outbox.writerAfterCommit(this.client.protocolLevel).write(packet)
+    this.#outbox.writerAfterCommit(this.#protocolLevel).write(packet)
     if (packet.type === PacketType.CONNACK) this.#outbox.raiseBarrier()
     this.#markHeld()
   }
 
   acknowledgeAfterCommit(type: AckPacketType, packetId: number, reasonCode: number): void {
     if (this.#state !== 'open') return
-    this.#outbox.writerAfterCommit(this.client.protocolLevel).writeAck(type, packetId, reasonCode)
+    this.#outbox.writerAfterCommit(this.#protocolLevel).writeAck(type, packetId, reasonCode)
     this.#markHeld()
   }
 
   deliver(publication: Publication, delivery: Delivery): void {
     if (this.#state !== 'open') return
-    this.#outbox.writerNow(this.client.protocolLevel).writePublication(publication, delivery)
+    this.#outbox.writerNow(this.#protocolLevel).writePublication(publication, delivery)
     this.#markDirty()
   }
 
   deliverAfterCommit(publication: Publication, delivery: Delivery): void {
     if (this.#state !== 'open') return
-    this.#outbox.writerAfterCommit(this.client.protocolLevel).writePublication(publication, delivery)
+    this.#outbox.writerAfterCommit(this.#protocolLevel).writePublication(publication, delivery)
     this.#markHeld()
   }
 
   publicationSize(publication: Publication, delivery: Delivery): number {
-    return this.#codec.publicationSize(publication, delivery, this.client.protocolLevel)
+    return this.#codec.publicationSize(publication, delivery, this.#protocolLevel)
   }
 
   packetSize(packet: Packet): number {
-    return this.#codec.packetSize(packet, this.client.protocolLevel)
+    return this.#codec.packetSize(packet, this.#protocolLevel)
   }
 
   pauseReading(): void {
+    this.#intake.hold()
     this.#pause(BY_CORE)
   }
 
@@ -327,11 +285,11 @@ export class Connection implements Link, TransportPeer, HeartbeatPeer, TurnMembe
       case 'connect':
         this.#forcedCloseCode = CloseCode.NO_CONNECT
         core.connectTimedOut(this.client, nowMs)
-        this.#ensureClosing(CloseCode.NO_CONNECT, 'no CONNECT came in time')
+        this.#close(CloseCode.NO_CONNECT, 'no CONNECT came in time')
         break
       case 'keep-alive':
         core.overdue(this.client, nowMs)
-        this.#ensureClosing(CloseCode.NO_PONG, 'nothing came for one and a half times the Keep Alive')
+        this.#close(CloseCode.NO_PONG, 'nothing came for one and a half times the Keep Alive')
         break
       case 'ping':
         this.#abandon('half-open: no answer to a ping', CloseCode.NO_PONG, nowMs)
@@ -355,7 +313,7 @@ export class Connection implements Link, TransportPeer, HeartbeatPeer, TurnMembe
     if (this.#state !== 'open') return
     const wasWaitingForConnack = this.#outbox.hasBarrier
     this.#outbox.discardHeld()
-    const { state, protocolLevel } = this.client
+    const { state } = this.client
     if (wasWaitingForConnack) {
       this.send({
         type: PacketType.CONNACK,
@@ -363,7 +321,7 @@ export class Connection implements Link, TransportPeer, HeartbeatPeer, TurnMembe
         reasonCode: ReasonCode.SERVER_UNAVAILABLE,
         properties: {},
       })
-    } else if (state === 'connected' && protocolLevel === 5) {
+    } else if (state === 'connected' && this.#protocolLevel === 5) {
       this.send({
         type: PacketType.DISCONNECT,
         reasonCode: ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR,
@@ -387,16 +345,12 @@ export class Connection implements Link, TransportPeer, HeartbeatPeer, TurnMembe
   #close(closeCode: number, detail: string): void {
     if (this.#state !== 'open') return
     this.#state = 'closing'
-    this.#backlog = null
+    this.#intake.discard()
     this.#pendingClose = { closeCode: this.#forcedCloseCode || closeCode, detail }
     // Behind a CONNACK that waits for its commit the DISCONNECT waits too, and the close with it.
     if (!this.#outbox.hasBarrier) this.#outbox.discardHeld()
     this.#shell.heartbeat.closing(this.slot, this.#shell.clock.nowMs())
     this.#markDirty()
-  }
-
-  #ensureClosing(closeCode: number, detail: string): void {
-    if (this.#state === 'open') this.#close(closeCode, detail)
   }
 
   /** The peer does not answer: nothing more is written but a close. */
@@ -425,6 +379,24 @@ export class Connection implements Link, TransportPeer, HeartbeatPeer, TurnMembe
   }
 
   // ── small things ──
+
+  /** Before CONNECT was accepted only the decoder knows what the peer speaks, and the refusal must be in that. */
+  get #protocolLevel(): ProtocolLevel {
+    if (this.#isAccepted) return this.client.protocolLevel
+    const named = this.#intake.decoder.protocolLevel
+    return named === undefined ? this.client.protocolLevel : named || 4
+  }
+
+  /** Reading may go on, as far as the core and the journal are concerned. */
+  resume(nowMs: number): void {
+    if (this.#state !== 'open') return
+    this.#pausedBy &= ~BY_JOURNAL
+    if (!this.#isAccepted) this.#noteAccepted(nowMs)
+    if ((this.#pausedBy & BY_CORE) === 0) this.#intake.release(nowMs)
+    if (this.#pausedBy !== 0 || this.#state !== 'open') return
+    this.#shell.heartbeat.changed(this.slot, nowMs)
+    this.#socket.resumeReading()
+  }
 
   #pause(by: number): void {
     if (this.#pausedBy === 0) this.#socket.pauseReading()

@@ -3,11 +3,13 @@ import type { AddressInfo, Server } from 'node:net'
 
 export class ListenError extends Error {
   override readonly name = 'ListenError'
-  readonly code: 'ADDRESS_IN_USE' | 'ADDRESS_REFUSED' | 'PUBLIC_WITHOUT_ACCESS_RULES'
+  readonly code: 'EADDRINUSE' | 'ADDRESS_REFUSED' | 'PUBLIC_WITHOUT_ACCESS_RULES'
+  readonly port: number | undefined
 
-  constructor(code: ListenError['code'], message: string, options?: ErrorOptions) {
+  constructor(code: ListenError['code'], message: string, options: { cause?: unknown; port?: number } = {}) {
     super(message, options)
     this.code = code
+    this.port = options.port
   }
 }
 
@@ -48,13 +50,14 @@ export function listen(server: Server, host: string, port: number, what: string)
 function listenError(error: NodeJS.ErrnoException, host: string, port: number, what: string): ListenError {
   if (error.code === 'EADDRINUSE') {
     return new ListenError(
-      'ADDRESS_IN_USE',
+      'EADDRINUSE',
       `${what}: port ${port} on ${host} is already in use. Stop the other program or choose another port.`,
-      { cause: error },
+      { cause: error, port },
     )
   }
   return new ListenError('ADDRESS_REFUSED', `${what}: cannot listen on ${host} port ${port}: ${error.message}`, {
     cause: error,
+    port,
   })
 }
 

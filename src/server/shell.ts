@@ -4,13 +4,15 @@
  */
 import type { TimerHandle, Timers } from '../base/clock.js'
 import type { BrokerLimits } from '../core/limits.js'
+import type { AuthenticationResult } from '../core/ports/access.js'
 import type { Store } from '../core/ports/store.js'
 import type { TransportAcceptor, TransportPeer, TransportSocket } from '../core/ports/transport.js'
 import type { Codec, CodecLimits } from '../protocol/codec.js'
-import type { Packet } from '../protocol/packets.js'
+import { ReasonCode } from '../protocol/reason-codes.js'
 import { Connection, type ConnectionHost } from './connection.js'
 import type { CoreApi, CoreConnection } from './core-api.js'
 import { Heartbeat, type HeartbeatOptions, TICK_MS } from './heartbeat.js'
+import { DecodeScope } from './intake.js'
 import { Turn } from './turn.js'
 import { WriterPool } from './writer-pool.js'
 
@@ -40,14 +42,13 @@ export class Shell implements TransportAcceptor, ConnectionHost {
   readonly heartbeat: Heartbeat
   readonly clock: Timers
   readonly writers = new WriterPool()
+  readonly decodeScope = new DecodeScope()
   readonly codecLimits: CodecLimits
   readonly outputBufferBytesMax: number
   readonly #options: ShellOptions
   readonly #connections: (Connection | null)[] = []
   #connectionCount = 0
   #state: 'running' | 'draining' | 'failed' = 'running'
-  #decoding: Connection | null = null
-  #decodingSinceMs = 0
   #timer: TimerHandle | null = null
   #goneWaiters: (() => void)[] = []
 
@@ -106,18 +107,23 @@ export class Shell implements TransportAcceptor, ConnectionHost {
     return connection
   }
 
+  // ── for the core ──
+
+  /** Waits for an authentication that takes its time. Stays on the safe side: an adapter that rejects refuses. */
+  authenticating(connection: CoreConnection, pending: Promise<AuthenticationResult>): void {
+    pending
+      .catch((): AuthenticationResult => {
+        const reasonCode = ReasonCode.SERVER_UNAVAILABLE
+        return { accepted: false, reasonCode, detail: 'the authentication is not available' }
+      })
+      .then((result) => {
+        this.core.authenticated(connection, result, this.clock.nowMs())
+        this.turn.schedule()
+      })
+      .catch((error: unknown) => this.fail(error))
+  }
+
   // ── for connections ──
-
-  readonly receivePacket = (packet: Packet): void => {
-    this.#decoding?.receivePacket(packet, this.#decodingSinceMs)
-  }
-
-  enter(connection: Connection | null, nowMs: number): Connection | null {
-    const outer = this.#decoding
-    this.#decoding = connection
-    this.#decodingSinceMs = nowMs
-    return outer
-  }
 
   gone(connection: Connection): void {
     this.#connections[connection.slot] = null
@@ -166,7 +172,7 @@ export class Shell implements TransportAcceptor, ConnectionHost {
     const nowMs = this.clock.nowMs()
     try {
       this.heartbeat.tick(nowMs)
-      if (this.core.nextTimeoutMs() <= nowMs) this.turn.schedule()
+      if (this.core.nextTimeoutMs() <= nowMs || this.core.isCheckpointing) this.turn.schedule()
     } catch (error) {
       this.fail(error)
     }

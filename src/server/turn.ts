@@ -128,11 +128,12 @@ export class Turn {
     const { core } = this.#options
     this.#resume(nowMs)
     if (core.nextTimeoutMs() <= nowMs) core.handleTimeout(nowMs)
+    const hasMoreWork = core.work(nowMs)
     // Before the flush: the disk works while the sockets are written, and what need not wait for it joins the flush.
     this.#commit(nowMs)
     this.#flush(nowMs)
     this.#notifyDrained(nowMs)
-    if (core.nextTimeoutMs() <= nowMs) this.schedule()
+    if (hasMoreWork || core.nextTimeoutMs() <= nowMs) this.schedule()
     if (!this.#isScheduled && !this.#isCommitting) this.#wakeIdleWaiters()
   }
 

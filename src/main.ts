@@ -1,0 +1,142 @@
+/**
+ * The composition root: takes parsed options and puts the broker together. Every folder is imported here and only here;
+ * read it top to bottom to know what is plugged into what. Nothing is decided but the order in which things start.
+ */
+import { randomBytes } from 'node:crypto'
+import type { Server } from 'node:net'
+import { allowAll } from './auth/allow-all.js'
+import { StaticRules } from './auth/static-rules.js'
+import type { Options } from './config/options.js'
+import { Broker } from './core/broker.js'
+import type { Access } from './core/ports/access.js'
+import type { BrokerCounters } from './core/ports/events.js'
+import type { Store } from './core/ports/store.js'
+import { mqttCodec } from './protocol/mqtt/codec.js'
+import { nativeCodec } from './protocol/msgpack/codec.js'
+import { httpServer } from './server/http-server.js'
+import { checkExposure, listen, urlOf } from './server/listeners.js'
+import { CONNECT_PACKET_SIZE_MAX, Shell } from './server/shell.js'
+import { Shutdown } from './server/shutdown.js'
+import { systemTimers } from './server/system-clock.js'
+import { openLmdbStore } from './storage/lmdb/open-lmdb-store.js'
+import { MemoryStore } from './storage/memory/memory-store.js'
+import { Log } from './telemetry/log.js'
+import { tcpServer } from './transport/tcp.js'
+import { WsTransport } from './transport/ws.js'
+
+export interface RunningBroker {
+  /** `http://127.0.0.1:8083`: health under `/healthz`, WebSocket under `/tally` and `/mqtt`. */
+  readonly httpUrl: string
+  /** `mqtt://127.0.0.1:1883`, or null when there is no such listener. */
+  readonly mqttUrl: string | null
+  readonly broker: Broker
+  readonly shell: Shell
+  readonly counters: BrokerCounters
+  /** Resolves when the broker has stopped itself: the clients know, the store is useless, the process should exit. */
+  readonly fatal: Promise<Error>
+  /** In good order: what was accepted is committed and acknowledged, then everybody is told. */
+  stop(serverReference?: string): Promise<void>
+}
+
+/** How long peers may take to close after the broker has said goodbye. */
+const CLOSE_TIMEOUT_MS = 2_000
+/** Several packets may share a WebSocket message; so many of the largest are taken. */
+const PACKETS_PER_MESSAGE = 4
+
+/** @throws ListenError, StoreError, RangeError: nothing is left open then. */
+export async function createBroker(options: Options): Promise<RunningBroker> {
+  const access: Access = options.access.mode === 'rules' ? new StaticRules(options.access) : allowAll
+  checkExposure(access, options.listen.host, options.access.allowPublicAnonymous)
+  const log = new Log({ level: options.log.level, clock: systemTimers })
+  let storeFailed: (error: Error) => void = () => {}
+  const store = await openStore(options, (error) => storeFailed(error))
+  const servers: Server[] = []
+  try {
+    const parts = assemble(options, access, log, store, servers)
+    storeFailed = (error) => parts.shell.fail(error)
+    const { host, httpPort, mqttPort } = options.listen
+    const httpAddress = await listen(parts.http, host, httpPort, 'HTTP and WebSocket')
+    const mqttAddress = parts.mqtt === null ? null : await listen(parts.mqtt, host, mqttPort ?? 0, 'MQTT over TCP')
+    parts.shell.start()
+    return {
+      httpUrl: urlOf('http', httpAddress),
+      mqttUrl: mqttAddress === null ? null : urlOf('mqtt', mqttAddress),
+      broker: parts.broker,
+      shell: parts.shell,
+      counters: parts.broker.counters,
+      fatal: parts.fatal,
+      stop: (serverReference) => parts.shutdown.stop(serverReference).finally(() => log.flush()),
+    }
+  } catch (error) {
+    for (const server of servers) server.close()
+    await store.close()
+    throw error
+  }
+}
+
+async function openStore(options: Options, onFatal: (error: Error) => void): Promise<Store> {
+  if (options.store === 'memory') return new MemoryStore()
+  return openLmdbStore({
+    directory: options.dataDirectory,
+    durability: options.durability,
+    commitTimeoutMs: options.storage.commitTimeoutMs,
+    mapSizeBytes: options.storage.mapSizeBytes,
+    timers: systemTimers,
+    onFatal,
+  })
+}
+
+function assemble(options: Options, access: Access, log: Log, store: Store, servers: Server[]) {
+  const broker: Broker = new Broker({
+    limits: options.limits,
+    access,
+    store,
+    events: log,
+    durability: options.durability,
+    ids: { randomId: () => randomBytes(16).toString('base64url') },
+    presence: options.presence.enabled,
+    authenticating: (connection, pending) => shell.authenticating(connection, pending),
+  })
+  broker.recover(systemTimers.nowMs())
+  let tellFatal: (error: Error) => void = () => {}
+  const fatal = new Promise<Error>((resolve) => {
+    tellFatal = resolve
+  })
+  const shell: Shell = new Shell({
+    core: broker,
+    store,
+    timers: systemTimers,
+    defer: setImmediate,
+    limits: options.limits,
+    heartbeat: { ...options.heartbeat, closeTimeoutMs: CLOSE_TIMEOUT_MS },
+    onFatal: (error) => {
+      log.fatal(error)
+      // The process may end once this resolves, so the farewells go first.
+      void shell.allGone(CLOSE_TIMEOUT_MS).then(() => tellFatal(error))
+    },
+  })
+  const ws = webSocketTransport(options, shell)
+  const http = httpServer({
+    connectionsMax: options.http.connectionsMax,
+    unreadiness: () => shell.refusal(),
+    upgrade: ws.upgrade,
+    isUpgradePath: (path) => ws.servesPath(path),
+  })
+  const mqtt = options.listen.mqttPort === null ? null : tcpServer(shell, mqttCodec)
+  servers.push(http, ...(mqtt === null ? [] : [mqtt]))
+  const shutdown = new Shutdown({ servers, shell, store, graceMs: CLOSE_TIMEOUT_MS })
+  return { broker, shell, http, mqtt, shutdown, fatal }
+}
+
+function webSocketTransport(options: Options, shell: Shell): WsTransport {
+  return new WsTransport(
+    shell,
+    { native: nativeCodec, mqtt: mqttCodec },
+    {
+      allowedOrigins: options.http.allowedOrigins,
+      messageBytesMax: options.limits.maximumPacketSize * PACKETS_PER_MESSAGE,
+      connectMessageBytesMax: Math.min(options.limits.maximumPacketSize, CONNECT_PACKET_SIZE_MAX) * 2,
+      closeTimeoutMs: CLOSE_TIMEOUT_MS,
+    },
+  )
+}
