@@ -191,6 +191,13 @@ async function valueContract(t: Test, makeStore: MakeStore): Promise<void> {
     t.equal(await commit(store, [put('retained', longest, bytes(1)), put('retained', bytes(1), bytes(2))]), null)
     t.equal(hex(store.get('retained', longest)), '01')
     t.same(keysOf(store, { table: 'retained', from: longest, limit: 1 }), [hex(longest)])
+    const behind = Uint8Array.from([...longest, 0])
+    t.same(keysOf(store, { table: 'retained', until: behind }), [hex(longest), '01'].sort())
+    t.same(
+      keysOf(store, { table: 'retained', from: behind }),
+      ['01'].filter((key) => key > String(hex(behind))),
+    )
+    t.throws(() => store.entries({ table: 'retained', from: new Uint8Array(KEY_BYTES_MAX + 2) }), { code: 'ASSERTION' })
     for (const bad of [new Uint8Array(0), new Uint8Array(KEY_BYTES_MAX + 1)]) {
       const operations = [put('meta', bytes(5), bytes(5)), put('meta', bad, bytes(1))]
       t.throws(() => store.commit(operations, () => t.fail('must not report')), { code: 'ASSERTION' })

@@ -21,7 +21,7 @@ type Done = (error: StoreError | null) => void
 export interface FailingStoreOptions {
   /** 1 is the first operation. */
   readonly failAt: number
-  /** What goes wrong. 'stall': the commit, and those after it, never settle until `releaseStall`; reads are let through. */
+  /** What goes wrong. 'stall': the commit, and those after it, settle only when released; reads are let through. */
   readonly fault: SystemFault | StoreErrorCode | 'stall'
   /** Count and fail only these; default all. */
   readonly kinds?: readonly ('get' | 'entries' | 'commit')[]

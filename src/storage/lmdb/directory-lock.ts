@@ -1,8 +1,8 @@
 /**
  * One process per data directory: announce, then look.
  *
- * Each candidate puts a listening Unix socket with a name of its own (`lock.<pid>.<random>`) into the directory and then
- * tries to connect to every other one it finds. Somebody answers: refuse. Nobody does: the other is dead, its file goes.
+ * Each candidate puts a listening Unix socket with a name of its own (`lock.<pid>.<random>`) into the directory and
+ * then tries to connect to every other one it finds. Somebody answers: refuse. Nobody: that one is dead, its file goes.
  * Why a socket: the kernel ends it with the process, so kill -9 leaves nothing to clean up; it cannot be fooled by a
  * reused pid; it works between containers that share a volume but neither pids nor networks. Why unique names: removing
  * a dead one can never remove a live one, which is the race of every single lock file. Of two that start in the same
@@ -13,6 +13,7 @@ import { chmodSync, closeSync, openSync, readdirSync, renameSync, unlinkSync } f
 import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { StoreError } from '../../core/ports/store.js'
+import { describe } from './commit-errors.js'
 
 const LOCK_NAME = /^lock\.(\d+)\.[0-9a-f]{8}$/
 
@@ -22,53 +23,52 @@ export interface DirectoryLock {
 
 /** @throws StoreError STORE_LOCKED when a living process holds the directory. */
 export async function lockDirectory(directory: string): Promise<DirectoryLock> {
-  const name = `lock.${process.pid}.${randomBytes(4).toString('hex')}`
-  const descriptor = openSync(directory, 'r')
-  // A socket's address holds 107 bytes, a data directory's path may be longer: go through the open directory.
-  const base = process.platform === 'linux' ? `/proc/self/fd/${descriptor}` : directory
-  const lock = new SocketLock(directory, name, descriptor, base)
+  let lock: SocketLock | undefined
   try {
+    lock = new SocketLock(directory)
     await lock.announce()
     for (const other of readdirSync(directory)) {
       const pid = LOCK_NAME.exec(other)?.[1]
-      if (pid === undefined || other === name) continue
-      if (await answers(join(base, other))) throw lockedBy(directory, Number(pid))
+      if (pid === undefined || other === lock.name) continue
+      if (await answers(join(lock.base, other))) throw lockedBy(directory, Number(pid))
       removeFile(join(directory, other))
     }
+    return lock
   } catch (error) {
-    await lock.release()
+    await lock?.release()
     if (error instanceof StoreError) throw error
-    throw new StoreError('STORE_IO', `cannot lock ${directory}: its file system must allow Unix sockets`, {
-      cause: error,
-    })
+    const reason = `${describe(error)}; its file system must allow Unix sockets`
+    throw new StoreError('STORE_IO', `cannot lock ${directory}: ${reason}`, { cause: error })
   }
-  return lock
 }
 
 class SocketLock implements DirectoryLock {
+  readonly name = `lock.${process.pid}.${randomBytes(4).toString('hex')}`
+  /** A socket's address holds 107 bytes, a data directory's path may be longer: go through the open directory. */
+  readonly base: string
   readonly #path: string
-  readonly #socketPath: string
   readonly #descriptor: number
   readonly #server: Server
   #released = false
 
-  constructor(directory: string, name: string, descriptor: number, base: string) {
-    this.#path = join(directory, name)
-    this.#socketPath = join(base, `.${name}`)
-    this.#descriptor = descriptor
+  constructor(directory: string) {
+    this.#path = join(directory, this.name)
+    this.#descriptor = openSync(directory, 'r')
+    this.base = process.platform === 'linux' ? `/proc/self/fd/${this.#descriptor}` : directory
     this.#server = createServer((socket) => socket.destroy())
   }
 
-  /** Listens under a hidden name first: under its real name a lock always answers, there is no moment before listen(). */
+  /** Listens under a hidden name first: under its real name a lock answers from its first moment. */
   async announce(): Promise<void> {
+    const hidden = join(this.base, `.${this.name}`)
     await new Promise<void>((resolve, reject) => {
       this.#server.on('error', reject)
-      this.#server.listen(this.#socketPath, () => resolve())
+      this.#server.listen(hidden, () => resolve())
     })
     // The directory lock alone must not keep a process running.
     this.#server.unref()
-    chmodSync(this.#socketPath, 0o600)
-    renameSync(this.#socketPath, this.#path)
+    chmodSync(hidden, 0o600)
+    renameSync(hidden, this.#path)
   }
 
   async release(): Promise<void> {

@@ -1,8 +1,8 @@
 /**
  * The data directory around LMDB's files: created 0700, kept to its owner, and described by two small files.
  *
- * - `store.json`: on-disk format, who wrote it, and the incarnation, a random id of this database. Written last, so that
- *   a directory without it never held anything that was acknowledged.
+ * - `store.json`: on-disk format, who wrote it, and the incarnation, a random id of this database. Written last, so
+ *   that a directory without it never held anything that was acknowledged.
  * - `unflushed`: present while a store runs without flushing; holds the boot id of the machine. If the machine has been
  *   restarted since, LMDB's pages may be any mixture of old and new, and opening it could even crash: refuse.
  */
@@ -139,7 +139,7 @@ export function markFlushed(directory: string): void {
   flushPath(directory)
 }
 
-/** A name in a directory is durable only when the directory is: flush every level that `mkdir` has made, and its parent. */
+/** A name is durable only when the directory that holds it is: flush every level that `mkdir` has made, and above. */
 function flushCreated(directory: string, firstCreated: string): void {
   const top = dirname(resolve(firstCreated))
   let path = resolve(directory)

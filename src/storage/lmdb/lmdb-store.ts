@@ -91,6 +91,7 @@ export class LmdbStore implements Store {
 
   entries(range: StoreRange): IterableIterator<StoreEntry> {
     this.#assertOpen()
+    assertRange(range)
     return this.#walk(range)
   }
 
@@ -157,8 +158,9 @@ export class LmdbStore implements Store {
   }
 
   /**
-   * One explicit batch is one LMDB transaction. Nothing in it may throw, a batch that throws keeps what it has: keys are
-   * checked before, the arena is there before. LMDB reads keys and values in a worker thread until the promise settles.
+   * One explicit batch is one LMDB transaction. Nothing in it may throw, a batch that throws keeps what it has: keys
+   * are checked before, the arena is there before. LMDB reads keys and values in a worker thread until the
+   * promise settles.
    */
   #write(group: readonly Commit[]): Promise<unknown> {
     const tables = this.#environment.tables
@@ -284,7 +286,7 @@ function groupBytes(group: readonly Commit[]): number {
   return bytes
 }
 
-/** lmdb-js rejects with a wrapper whose `commitError` rejects in turn, with the code; unobserved, that ends the process. */
+/** lmdb-js rejects with a wrapper whose `commitError` rejects too, with the code; unobserved, that ends the process. */
 async function causeOf(error: unknown): Promise<unknown> {
   const inner = (error as { commitError?: Promise<never> } | null)?.commitError
   if (inner === undefined) return error
@@ -308,4 +310,10 @@ function assertKey(key: Uint8Array): void {
     key.length >= 1 && key.length <= KEY_BYTES_MAX,
     `a store key has 1 to ${KEY_BYTES_MAX} bytes, not ${key.length}`,
   )
+}
+
+/** One byte more than a key has room for what lies behind the longest one. */
+function assertRange({ from, until }: StoreRange): void {
+  const longest = Math.max(from?.length ?? 0, until?.length ?? 0)
+  assert(longest <= KEY_BYTES_MAX + 1, `a range ends at keys of at most ${KEY_BYTES_MAX + 1} bytes, not ${longest}`)
 }

@@ -55,6 +55,7 @@ export class MemoryStore implements Store {
 
   entries(range: StoreRange): IterableIterator<StoreEntry> {
     this.#assertOpen()
+    assertRange(range)
     return this.#walk(range)
   }
 
@@ -160,4 +161,10 @@ function assertKey(key: Uint8Array): void {
     key.length >= 1 && key.length <= KEY_BYTES_MAX,
     `a store key has 1 to ${KEY_BYTES_MAX} bytes, not ${key.length}`,
   )
+}
+
+/** As LMDB's adapter: one byte more than a key has room for what lies behind the longest one. */
+function assertRange({ from, until }: StoreRange): void {
+  const longest = Math.max(from?.length ?? 0, until?.length ?? 0)
+  assert(longest <= KEY_BYTES_MAX + 1, `a range ends at keys of at most ${KEY_BYTES_MAX + 1} bytes, not ${longest}`)
 }

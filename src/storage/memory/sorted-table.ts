@@ -1,6 +1,6 @@
 /**
  * One table of the memory store: rows in byte order, in chunks of at most 512 rows, so that an insert anywhere moves
- * a few hundred references and a million rows stay cheap. It keeps the arrays it is given; copying is the store's affair.
+ * a few hundred references and a million rows stay cheap. It keeps the arrays it is given; the store copies them.
  *
  * A walk survives changes under it: it remembers the last key and seeks again when the table has changed.
  */
