@@ -13,6 +13,8 @@ const CAPACITY_MIN = 256
 const FIRST_CAPACITY_MAX = 65_536
 /** First buffers are cut from slabs: a fresh ArrayBuffer costs more than a whole packet. As small as Node's own pool. */
 const SLAB_BYTES = 8_192
+const SLAB_CUT_MAX = 1_024
+const COPY_BY_HAND_MAX = 8
 const STRING_BYTES_MAX = 65_535
 const VARIABLE_BYTE_INTEGER_MAX = 268_435_455
 const EMPTY = new Uint8Array(0)
@@ -21,18 +23,21 @@ let slab = EMPTY
 let slabUsed = SLAB_BYTES
 
 export class PacketBuffer {
+  /** Ours from `#start` to `#limit`; the rest of a slab belongs to others. */
   bytes: Uint8Array = EMPTY
-  /** Where the next byte goes; 0 before anything is allocated, else counted with the headroom. */
+  /** Where the next byte goes. */
   position = 0
+  #start = 0
+  #limit = 0
   #firstCapacity = CAPACITY_MIN
 
   get byteLength(): number {
-    return this.position === 0 ? 0 : this.position - FRAME_HEADROOM
+    return this.#limit === 0 ? 0 : this.position - this.#start - FRAME_HEADROOM
   }
 
   /** Makes room for `count` more bytes; whoever appends through `bytes` and `position` has called it. */
   reserve(count: number): void {
-    if (this.position + count > this.bytes.length || this.position === 0) this.#grow(count)
+    if (this.position + count > this.#limit) this.#grow(count)
   }
 
   byte(value: number): void {
@@ -56,7 +61,8 @@ export class PacketBuffer {
     this.position = putVariableByteInteger(this.bytes, this.position, value)
   }
 
-  string(text: string): void {
+  /** @returns bytes written, the two of the length included. */
+  string(text: string): number {
     this.reserve(2 + text.length * 3)
     const start = this.position
     const length = utf8Write(text, this.bytes, start + 2)
@@ -64,6 +70,7 @@ export class PacketBuffer {
     this.bytes[start] = length >>> 8
     this.bytes[start + 1] = length
     this.position = start + 2 + length
+    return 2 + length
   }
 
   binary(data: Uint8Array): void {
@@ -74,60 +81,84 @@ export class PacketBuffer {
 
   raw(data: Uint8Array): void {
     this.reserve(data.length)
-    this.bytes.set(data, this.position)
-    this.position += data.length
+    this.position = putBytes(this.bytes, this.position, data)
   }
 
-  /** @returns where the section begins, for `endSection` with the same guess. */
+  /** @returns where the section begins, counted so that growing does not move it, for `endSection` with the same guess. */
   beginSection(expectedLength: number): number {
     const width = variableByteIntegerWidth(expectedLength)
     this.reserve(width)
     const start = this.position
     this.position = start + width
-    return start
+    return start - this.#start
   }
 
-  endSection(start: number, expectedLength: number): void {
-    const bodyStart = start + variableByteIntegerWidth(expectedLength)
+  endSection(section: number, expectedLength: number): void {
+    const bodyStart = this.#start + section + variableByteIntegerWidth(expectedLength)
     const length = this.position - bodyStart
     if (length > VARIABLE_BYTE_INTEGER_MAX) tooLong(`a packet of ${length} bytes`)
-    const shift = start + variableByteIntegerWidth(length) - bodyStart
-    if (shift !== 0) {
-      if (shift > 0) this.reserve(shift)
-      this.bytes.copyWithin(bodyStart + shift, bodyStart, this.position)
-      this.position += shift
-    }
-    putVariableByteInteger(this.bytes, start, length)
+    const shift = variableByteIntegerWidth(length) - variableByteIntegerWidth(expectedLength)
+    if (shift !== 0) this.#moveBody(bodyStart, shift)
+    putVariableByteInteger(this.bytes, this.#start + section, length)
   }
 
   /** Hands the bytes away: what was taken is never written to again. */
   take(): WrittenBytes | null {
-    if (this.byteLength === 0) return null
-    const buffer = this.bytes.subarray(0, this.position)
-    this.#firstCapacity = CAPACITY_MIN
-    while (this.#firstCapacity < this.position && this.#firstCapacity < FIRST_CAPACITY_MAX) this.#firstCapacity *= 2
+    const length = this.position - this.#start
+    if (length <= FRAME_HEADROOM) return null
+    const buffer = new Uint8Array(this.bytes.buffer, this.bytes.byteOffset + this.#start, length)
+    let capacity = CAPACITY_MIN
+    while (capacity < length && capacity < FIRST_CAPACITY_MAX) capacity *= 2
+    this.#firstCapacity = capacity
+    if (this.bytes === slab && this.#limit === slabUsed) slabUsed = this.position // what was not needed goes back
     this.bytes = EMPTY
     this.position = 0
+    this.#start = 0
+    this.#limit = 0
     return { buffer, headroom: FRAME_HEADROOM }
   }
 
   /** Drops what was written since `byteLength` was `length`. */
   truncate(length: number): void {
-    if (this.position > 0) this.position = FRAME_HEADROOM + length
+    if (this.#limit > 0) this.position = this.#start + FRAME_HEADROOM + length
+  }
+
+  #moveBody(bodyStart: number, shift: number): void {
+    const from = bodyStart - this.#start
+    if (shift > 0) this.reserve(shift)
+    const begin = this.#start + from
+    this.bytes.copyWithin(begin + shift, begin, this.position)
+    this.position += shift
   }
 
   #grow(count: number): void {
-    if (this.position === 0) {
-      const needed = FRAME_HEADROOM + count
-      this.bytes = allocate(Math.max(needed, this.#firstCapacity))
-      this.position = FRAME_HEADROOM
+    if (this.#limit === 0) {
+      this.#begin(Math.max(FRAME_HEADROOM + count, this.#firstCapacity))
       return
     }
-    const needed = this.position + count
-    const doubled = this.bytes.length * 2
-    const grown = new Uint8Array(Math.max(needed, doubled))
-    grown.set(this.bytes.subarray(0, this.position))
+    const length = this.position - this.#start
+    const grown = new Uint8Array(Math.max(length + count, 2 * (this.#limit - this.#start)))
+    grown.set(this.bytes.subarray(this.#start, this.position))
     this.bytes = grown
+    this.position = length
+    this.#start = 0
+    this.#limit = grown.length
+  }
+
+  #begin(capacity: number): void {
+    if (capacity > SLAB_CUT_MAX) {
+      this.bytes = new Uint8Array(capacity)
+    } else {
+      if (slabUsed + capacity > SLAB_BYTES) {
+        slab = new Uint8Array(SLAB_BYTES)
+        slabUsed = 0
+      }
+      this.bytes = slab
+      this.#start = slabUsed
+      slabUsed += capacity
+    }
+    this.#limit = this.#start + capacity
+    this.position = this.#start + FRAME_HEADROOM
   }
 }
 
@@ -149,18 +180,15 @@ export function putVariableByteInteger(bytes: Uint8Array, position: number, valu
   return at
 }
 
+/** Few bytes are copied faster by hand than by a call into the engine. @returns the position behind them. */
+export function putBytes(bytes: Uint8Array, position: number, piece: Uint8Array): number {
+  const { length } = piece
+  if (length > COPY_BY_HAND_MAX) bytes.set(piece, position)
+  else for (let index = 0; index < length; index += 1) bytes[position + index] = piece[index] as number
+  return position + length
+}
+
 /** No packet may be so long, so it is refused before it does harm; the message that held it stays where it is. */
 export function tooLong(what: string): never {
   throw new ProtocolError(ReasonCode.PACKET_TOO_LARGE, `MQTT has no room for ${what}`)
-}
-
-function allocate(capacity: number): Uint8Array {
-  if (capacity > SLAB_BYTES / 8) return new Uint8Array(capacity)
-  if (slabUsed + capacity > SLAB_BYTES) {
-    slab = new Uint8Array(SLAB_BYTES)
-    slabUsed = 0
-  }
-  const start = slabUsed
-  slabUsed += capacity
-  return slab.subarray(start, slabUsed)
 }

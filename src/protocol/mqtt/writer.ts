@@ -46,7 +46,13 @@ export class MqttWriter implements PacketWriter {
   }
 
   writePublication(publication: Publication, delivery: Delivery): void {
-    encodePublication(this.#out, publication, delivery, this.#protocolLevel)
+    const length = this.#out.byteLength
+    try {
+      encodePublication(this.#out, publication, delivery, this.#protocolLevel)
+    } catch (error) {
+      this.#out.truncate(length)
+      throw error
+    }
   }
 
   writeAck(type: AckPacketType, packetId: number, reasonCode: number): void {

@@ -1,0 +1,150 @@
+/**
+ * Our MQTT codec beside mqtt-packet, in one run and in turns, so that both see the same machine: a QoS 1 PUBLISH of
+ * 64 bytes, decoded and encoded. Prints millions of packets a second (median of the rounds) and the ratios.
+ *
+ * Run: npx esbuild test/bench/mqtt-codec.ts --bundle --platform=node --format=cjs --outfile=dist/bench/mqtt-codec.cjs
+ *      && node dist/bench/mqtt-codec.cjs
+ */
+import { generate, type IPublishPacket, parser } from 'mqtt-packet'
+import type { CodecLimits, Delivery, Publication } from '../../src/protocol/codec.js'
+import { mqttCodec } from '../../src/protocol/mqtt/codec.js'
+import { PacketType, type ProtocolLevel, type PublishPacket } from '../../src/protocol/packets.js'
+
+const ROUNDS = 15
+const PACKETS = 40_000
+/** Packets in one read of a socket, and in one write. */
+const BATCH = 64
+const LIMITS: CodecLimits = { maximumPacketSize: 1_048_576, userPropertiesMax: 64, connectPacketSizeMax: 65_536 }
+const topicName = 'sensors/kitchen/temperature'
+const payload = Buffer.alloc(64, 'x')
+
+function theirPacket(packetId: number): IPublishPacket {
+  return { cmd: 'publish', topic: topicName, payload, qos: 1, retain: false, dup: false, messageId: packetId }
+}
+
+function ourPacket(packetId: number): PublishPacket {
+  const { PUBLISH } = PacketType
+  return { type: PUBLISH, topicName, payload, qos: 1, retain: false, dup: false, packetId, properties: null }
+}
+
+function batchOf(level: ProtocolLevel): Buffer {
+  return Buffer.concat(
+    Array.from({ length: BATCH }, (_, index) => generate(theirPacket(index + 1), { protocolVersion: level })),
+  )
+}
+
+/** Results are added up and checked, so that no work can be optimised away. */
+let checksum = 0
+
+function decodeOurs(level: ProtocolLevel, batch: Buffer): void {
+  const decoder = mqttCodec.decoder(LIMITS)
+  decoder.connectAccepted(level)
+  for (let count = 0; count < PACKETS; count += BATCH) {
+    decoder.decode(batch, (packet) => {
+      if (packet.type === PacketType.PUBLISH) checksum += packet.payload.length + packet.packetId
+    })
+  }
+}
+
+function decodeTheirs(level: ProtocolLevel, batch: Buffer): void {
+  const theirs = parser({ protocolVersion: level })
+  theirs.on('packet', (packet) => {
+    if (packet.cmd === 'publish') checksum += packet.payload.length + (packet.messageId ?? 0)
+  })
+  for (let count = 0; count < PACKETS; count += BATCH) theirs.parse(batch)
+}
+
+function encodeTheirs(level: ProtocolLevel): void {
+  const options = { protocolVersion: level }
+  const packet = theirPacket(1)
+  for (let count = 0; count < PACKETS; count += 1) {
+    packet.messageId = (count & 0x7fff) + 1
+    checksum += generate(packet, options).length
+  }
+}
+
+function encodeOurs(level: ProtocolLevel): void {
+  const writer = mqttCodec.writer(level)
+  const packet = ourPacket(1)
+  for (let count = 0; count < PACKETS; count += BATCH) {
+    for (let index = 0; index < BATCH; index += 1) {
+      packet.packetId = ((count + index) & 0x7fff) + 1
+      writer.write(packet)
+    }
+    checksum += writer.byteLength
+    writer.take()
+  }
+}
+
+/** A write of its own for every packet: the least favourable case. */
+function encodeOursOneByOne(level: ProtocolLevel): void {
+  const writer = mqttCodec.writer(level)
+  const packet = ourPacket(1)
+  for (let count = 0; count < PACKETS; count += 1) {
+    packet.packetId = (count & 0x7fff) + 1
+    writer.write(packet)
+    checksum += writer.take()?.buffer.length ?? 0
+  }
+}
+
+/** What a broker does: one publication, a copy for each subscriber, or a new publication for each copy. */
+function deliverOurs(level: ProtocolLevel, copies: number): void {
+  const writer = mqttCodec.writer(level)
+  const delivery: Delivery = {
+    qos: 1,
+    retain: false,
+    dup: false,
+    packetId: 1,
+    deliverySequence: 0,
+    subscriptionIdentifiers: null,
+    messageExpiryIntervalSec: -1,
+    topicAlias: 0,
+    omitTopicName: false,
+  }
+  let publication: Publication = { topicName, payload, properties: null, messageId: 1, wire: null }
+  for (let count = 0; count < PACKETS; count += BATCH) {
+    for (let index = 0; index < BATCH; index += 1) {
+      if (index % copies === 0) publication = { topicName, payload, properties: null, messageId: 1, wire: null }
+      delivery.packetId = ((count + index) & 0x7fff) + 1
+      writer.writePublication(publication, delivery)
+    }
+    checksum += writer.byteLength
+    writer.take()
+  }
+}
+
+function timed(run: () => void): number {
+  const start = process.hrtime.bigint()
+  run()
+  return PACKETS / (Number(process.hrtime.bigint() - start) / 1000)
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1] as number
+}
+
+for (const level of [4, 5] as const) {
+  const batch = batchOf(level)
+  const runs: readonly [string, () => void, string | null][] = [
+    ['decode, mqtt-packet', () => decodeTheirs(level, batch), null],
+    ['decode, ours', () => decodeOurs(level, batch), 'decode, mqtt-packet'],
+    ['encode, mqtt-packet', () => encodeTheirs(level), null],
+    ['encode, ours, 64 packets a write', () => encodeOurs(level), 'encode, mqtt-packet'],
+    ['encode, ours, one packet a write', () => encodeOursOneByOne(level), 'encode, mqtt-packet'],
+    ['deliver, ours, one copy', () => deliverOurs(level, 1), 'encode, mqtt-packet'],
+    ['deliver, ours, 64 copies', () => deliverOurs(level, 64), 'encode, mqtt-packet'],
+  ]
+  const rates = new Map<string, number[]>(runs.map(([name]) => [name, []]))
+  for (let round = -3; round < ROUNDS; round += 1) {
+    for (const [name, run] of runs) {
+      const rate = timed(run)
+      if (round >= 0) rates.get(name)?.push(rate)
+    }
+  }
+  for (const [name, , base] of runs) {
+    const rate = median(rates.get(name) ?? [])
+    const ratio = base === null ? '' : `${(rate / median(rates.get(base) ?? [])).toFixed(1)} times`
+    console.log(`level ${level}  ${name.padEnd(34)} ${rate.toFixed(2).padStart(7)} M/s  ${ratio}`)
+  }
+}
+console.log(`checksum ${checksum}`)
