@@ -4,6 +4,7 @@
  * bytes, so that a device that publishes to a few topics decodes no text.
  */
 import { utf8Decode } from '../../base/utf8.js'
+import type { ProtocolError } from '../protocol-error.js'
 import { checkText } from './strict-walk.js'
 import { malformed } from './wire.js'
 
@@ -69,7 +70,7 @@ export class Cursor {
     if (token === 0xc4) length = this.#uint(1)
     else if (token === 0xc5) length = this.#uint(2)
     else if (token === 0xc6) length = this.#uint(4)
-    else throw malformed('a payload is a bin')
+    else throw this.#unexpected(token, 'a payload is a bin')
     const start = this.position
     if (length > this.end - start) throw malformed('a payload claims more bytes than there are')
     this.position = start + length
@@ -77,14 +78,14 @@ export class Cursor {
   }
 
   text(): string {
-    const token = this.bytes[this.position] as number
+    const token = this.bytes[this.position]
     this.position += 1
     let length: number
-    if (token >= 0xa0 && token <= 0xbf) length = token & 0x1f
+    if (token !== undefined && token >= 0xa0 && token <= 0xbf) length = token & 0x1f
     else if (token === 0xd9) length = this.#uint(1)
     else if (token === 0xda) length = this.#uint(2)
     else if (token === 0xdb) length = this.#uint(4)
-    else throw malformed('a topic is a str')
+    else throw this.#unexpected(token, 'a topic is a str')
     const start = this.position
     const end = start + length
     if (length > this.end - start) throw malformed('a topic claims more bytes than there are')
@@ -128,9 +129,13 @@ export class Cursor {
       const width = 1 << (token - 0xd0)
       value = this.#uint(width)
       max = 2 ** (width * 8 - 1) - 1
-    } else throw malformed('this field is an integer of at least 0')
+    } else throw this.#unexpected(token, 'this field is an integer of at least 0')
     if (value > max) throw malformed('an integer is at least 0 and at most 2^53 - 1')
     return value
+  }
+
+  #unexpected(token: number | undefined, rule: string): ProtocolError {
+    return malformed(token === undefined ? 'the packet ends before its last field' : rule)
   }
 
   #uint(width: number): number {

@@ -1,0 +1,115 @@
+import t from 'tap'
+import type { CodecLimits } from '../../../../src/protocol/codec.js'
+import { nativeCodec } from '../../../../src/protocol/msgpack/codec.js'
+import { pack } from '../../../../src/protocol/msgpack/packer.js'
+import type { Packet, PublishPacket } from '../../../../src/protocol/packets.js'
+import { ProtocolError } from '../../../../src/protocol/protocol-error.js'
+import { VECTOR_LIMITS } from './vectors.js'
+
+function decodeAll(chunk: Uint8Array, limits: Partial<CodecLimits> = {}): Packet[] {
+  const decoder = nativeCodec.decoder({ ...VECTOR_LIMITS, ...limits })
+  decoder.connectAccepted(5)
+  const packets: Packet[] = []
+  decoder.decode(chunk, (packet) => packets.push(packet))
+  return packets
+}
+
+/** -1 when nothing was refused. */
+function reasonCodeOf(decode: () => void): number {
+  try {
+    decode()
+  } catch (error) {
+    if (error instanceof ProtocolError) return error.reasonCode
+    throw error
+  }
+  return -1
+}
+
+t.test('a payload is a view of the message, not a copy', async (t) => {
+  const chunk = Uint8Array.from(pack([3, 0, 0, 'a/b', Uint8Array.of(1, 2, 3)]))
+  const [packet] = decodeAll(chunk) as [PublishPacket]
+  t.equal(packet.payload.buffer, chunk.buffer)
+  t.strictSame([...packet.payload], [1, 2, 3])
+})
+
+t.test('before CONNECT is accepted the smaller limit holds, afterwards the larger', async (t) => {
+  const chunk = Uint8Array.from(pack([3, 0, 0, 'a/b', new Uint8Array(100)]))
+  const limits = { maximumPacketSize: 200, connectPacketSizeMax: 50, userPropertiesMax: 1 }
+  t.equal(
+    reasonCodeOf(() => nativeCodec.decoder(limits).decode(chunk, () => t.fail('no packet'))),
+    0x95,
+  )
+  const decoder = nativeCodec.decoder(limits)
+  decoder.connectAccepted(5)
+  let packets = 0
+  decoder.decode(chunk, () => {
+    packets += 1
+  })
+  t.equal(packets, 1)
+})
+
+t.test('the limit counts each packet of a message by itself, and a packet of exactly the limit passes', async (t) => {
+  const one = pack([3, 0, 0, 'a/b', new Uint8Array(50)]).slice()
+  const chunk = Buffer.concat([one, one, one])
+  t.equal(decodeAll(chunk, { maximumPacketSize: one.length }).length, 3)
+  t.equal(
+    reasonCodeOf(() => decodeAll(chunk, { maximumPacketSize: one.length - 1 })),
+    0x95,
+  )
+  const control = pack([10, 1, ['x'.repeat(50)]]).slice()
+  t.equal(decodeAll(control, { maximumPacketSize: control.length }).length, 1)
+  t.equal(
+    reasonCodeOf(() => decodeAll(control, { maximumPacketSize: control.length - 1 })),
+    0x95,
+  )
+})
+
+t.test('a packet of more than 32768 values is refused, one of exactly so many is not', async (t) => {
+  // The packet, its type, its identifier, the list: four values beside the filters.
+  const filters = (count: number) => Uint8Array.from(pack([10, 1, new Array(count).fill('a')]))
+  const limits = { maximumPacketSize: 1_000_000 }
+  t.equal(decodeAll(filters(32_764), limits).length, 1)
+  t.equal(
+    reasonCodeOf(() => decodeAll(filters(32_765), limits)),
+    0x97,
+  )
+})
+
+t.test('topics that come again are found again, and none is mistaken for another', async (t) => {
+  const decoder = nativeCodec.decoder(VECTOR_LIMITS)
+  const names: string[] = []
+  for (let round = 0; round < 3; round += 1) {
+    for (let device = 0; device < 300; device += 1)
+      names.push(`d/${device}`, `é/${device}`, `d/${device % 10}/${device}x`)
+  }
+  names.push('Ã©', 'é', 'Ã©', 'ÿ', 'a'.repeat(300), 'b'.repeat(300))
+  const seen: string[] = []
+  for (const name of names) {
+    const chunk = Uint8Array.from(pack([3, 0, 0, name, new Uint8Array(0)]))
+    decoder.decode(chunk, (packet) => seen.push((packet as PublishPacket).topicName))
+  }
+  t.strictSame(seen, names)
+})
+
+t.test('bytes of a topic known as text are checked again when they are not its UTF-8', async (t) => {
+  const decoder = nativeCodec.decoder(VECTOR_LIMITS)
+  // U+00E9 as text has one unit 0xe9; the single byte 0xe9 is not UTF-8 and must not match it.
+  decoder.decode(Uint8Array.from(pack([3, 0, 0, 'é', new Uint8Array(0)])), () => {})
+  const latin1 = Uint8Array.of(0x95, 3, 0, 0, 0xa1, 0xe9, 0xc4, 0)
+  t.equal(
+    reasonCodeOf(() => decoder.decode(latin1, () => t.fail('no packet'))),
+    0x81,
+  )
+})
+
+t.test('an error of the receiver reaches the caller as it is', async (t) => {
+  const decoder = nativeCodec.decoder(VECTOR_LIMITS)
+  const chunk = Uint8Array.from(pack([12]))
+  t.throws(
+    () =>
+      decoder.decode(chunk, () => {
+        throw new TypeError('mine')
+      }),
+    { name: 'TypeError', message: 'mine' },
+  )
+})
