@@ -4,7 +4,7 @@
  */
 import { loadOptions } from '../config/load.js'
 import { type Options, OptionsError, type OptionsInput } from '../config/options.js'
-import { createBroker, type RunningBroker } from '../main.js'
+import { createBroker, ListenError, type RunningBroker } from '../index.js'
 import { wholeNumber } from './client-flags.js'
 import { newCommand, parseFlags } from './command-line.js'
 import { type Console, fired } from './console.js'
@@ -20,6 +20,7 @@ interface BrokerFlags {
   readonly config?: string
   readonly store?: string
   readonly durability?: string
+  readonly allowPublicAnonymous?: true
   readonly logLevel?: string
 }
 
@@ -37,6 +38,7 @@ export async function broker(args: readonly string[], console: Console): Promise
     .option('--config <file>', 'configuration file, YAML or JSON')
     .option('--store <store>', 'lmdb or memory (store)')
     .option('--durability <durability>', 'flush, os or memory (durability)')
+    .option('--allow-public-anonymous', 'let everybody on the network do everything (access.allowPublicAnonymous)')
     .option('--log-level <level>', 'least severe line on stderr (log.level)')
     .addHelpText(
       'after',
@@ -66,6 +68,7 @@ function optionsOfFlags(flags: BrokerFlags): object {
     store: flags.store,
     durability: flags.durability,
     listen: { host: flags.host, httpPort: flags.httpPort, mqttPort },
+    access: { allowPublicAnonymous: flags.allowPublicAnonymous },
     log: { level: flags.logLevel },
   }
 }
@@ -74,13 +77,9 @@ async function start(options: Options): Promise<RunningBroker> {
   try {
     return await createBroker(options)
   } catch (error) {
-    const { code, port } = error as { code?: string; port?: number }
-    if (code === 'EADDRINUSE') {
-      const flag = port === options.listen.mqttPort ? '--mqtt-port' : '--http-port'
-      const message = `port ${port} is taken; choose another with ${flag}, or 0 for any free one`
-      throw new CommandError(ExitCode.FAILED, message)
-    }
-    throw error
+    if (!(error instanceof ListenError) || error.code !== 'EADDRINUSE') throw error
+    const flag = error.port === options.listen.mqttPort ? '--mqtt-port' : '--http-port'
+    throw new CommandError(ExitCode.FAILED, `${error.message} ${flag} chooses one; 0 is any free one.`)
   }
 }
 

@@ -1,4 +1,4 @@
-/** Commander as every command uses it: errors become exit code 64 and a sentence, help goes to stdout and is no error. */
+/** Commander as every command uses it: errors become exit code 64 and a sentence; help goes to stdout, no error. */
 import { Command, CommanderError } from 'commander'
 import type { Console } from './console.js'
 import { CommandError, EXIT_CODES_HELP, ExitCode } from './exit-codes.js'

@@ -1,4 +1,4 @@
-/** `tallymq config`: check a file before a broker runs with it, see the options in force, get the schema or the table. */
+/** `tallymq config`: check a file before a broker runs with it, see the options in force, the schema or the table. */
 import { publishedSchema } from '../config/json-schema.js'
 import { loadOptions } from '../config/load.js'
 import { type Options, OptionsError } from '../config/options.js'

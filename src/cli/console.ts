@@ -12,6 +12,8 @@ export interface Console {
   /** Resolves when what was written has been taken; a slow reader slows the writer down. */
   drained(): Promise<void>
   log(line: string): void
+  /** A line that the next one replaces. Only on a terminal. */
+  status(line: string): void
   readonly environment: { readonly [name: string]: string | undefined }
   readonly input: AsyncIterable<Uint8Array>
   now(): Date
@@ -24,6 +26,8 @@ export interface Console {
   /** Fires when nobody reads stdout any more. */
   readonly outputClosed: AbortSignal
 }
+
+const CLEAR_LINE = '\r\x1b[2K'
 
 /** The real one. A second signal ends the process at once. */
 export function processConsole(): Console {
@@ -51,7 +55,8 @@ export function processConsole(): Console {
     now: () => new Date(),
     after,
     drained: () => drained(outputEnd.signal),
-    log: (line) => process.stderr.write(`${line}\n`),
+    log: (line) => process.stderr.write(`${process.stderr.isTTY ? CLEAR_LINE : ''}${line}\n`),
+    status: (line) => process.stderr.write(`${CLEAR_LINE}${line}`),
     environment: process.env,
     get input() {
       return process.stdin

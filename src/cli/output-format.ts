@@ -128,7 +128,7 @@ export function compileFormat(format: string, settings: FormatSettings): OutputF
   }
 }
 
-/** `-v`: topic and payload. Without it: the payload. An empty payload is `(null)` or nothing at all, as in mosquitto_sub. */
+/** `-v`: topic and payload, `(null)` for an empty one. Without it: the payload, nothing for an empty one. */
 export function plainFormat(verbose: boolean): (message: ReceivedMessage) => string | undefined {
   return (message) => {
     const body = payloadText(message.payload)

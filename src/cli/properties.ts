@@ -2,16 +2,16 @@
  * `-D command property value`: MQTT 5 properties by mosquitto's names. Three values after one flag (four for a
  * user-property) is more than an option parser takes, so they are taken out of the arguments before it runs.
  */
-import type { ConnectProperties, PublishProperties, UserProperty, WillProperties } from '../protocol/packets.js'
+import type { ConnectOptions, PublishProperties, UserProperties, WillProperties } from '../client/api.js'
 import { CommandError, ExitCode } from './exit-codes.js'
 
 export interface CommandProperties {
-  readonly connect: ConnectProperties
+  readonly connect: NonNullable<ConnectOptions['properties']>
   readonly publish: PublishProperties
   readonly will: WillProperties
-  readonly subscribe: { subscriptionIdentifier?: number; userProperties?: readonly UserProperty[] }
-  readonly unsubscribe: { userProperties?: readonly UserProperty[] }
-  readonly disconnect: { sessionExpiryIntervalSec?: number; userProperties?: readonly UserProperty[] }
+  readonly subscribe: { subscriptionIdentifier?: number; userProperties?: UserProperties }
+  readonly unsubscribe: { userProperties?: UserProperties }
+  readonly disconnect: { sessionExpiryIntervalSec?: number; userProperties?: UserProperties }
 }
 
 type Kind = 'text' | 'bytes' | { readonly min: number; readonly max: number }
@@ -77,7 +77,7 @@ function takeOne(args: readonly string[], found: { [command: string]: { [name: s
   if (name === 'user-property') {
     const [, , key, text] = args
     if (key === undefined || text === undefined) throw usage(`-D ${command} user-property: needs a name and a value`)
-    target.userProperties = [...((target.userProperties as UserProperty[] | undefined) ?? []), [key, text]]
+    target.userProperties = [...((target.userProperties as UserProperties | undefined) ?? []), [key, text]]
     return 4
   }
   const property = Object.hasOwn(known, name) ? known[name] : undefined
@@ -97,11 +97,12 @@ function propertyValue(what: string, text: string, kind: Kind): unknown {
   throw usage(`${what}: '${text}' is no whole number from ${kind.min} to ${kind.max}`)
 }
 
-/** Flags whose value may begin with a dash. */
+/** Flags whose value may look like another flag. */
+const SHORT_WITH_VALUE = /^-[mtTUuPiIFfhpLqkxCWV]$/
+const LONG_WITH_VALUE = /^--(message|topic|filter-out|username|pw|id|id-prefix|will-topic|will-payload|format)$/
+
 function takesValue(argument: string): boolean {
-  return /^(-[mtTUuPiIFfhpLqkxCWV]|--(message|topic|filter-out|username|pw|id|id-prefix|will-topic|will-payload))$/.test(
-    argument,
-  )
+  return SHORT_WITH_VALUE.test(argument) || LONG_WITH_VALUE.test(argument)
 }
 
 function usage(message: string): CommandError {

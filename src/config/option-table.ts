@@ -123,13 +123,13 @@ const user = z.strictObject({
   username,
   passwordHash: z
     .string()
-    .regex(/^\$scrypt\$ln=\d{1,2},r=\d{1,2},p=\d{1,2}\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$/)
+    .regex(/^\$scrypt\$ln=(1\d|20),r=[1-9]\d?,p=[1-9]\d?\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$/)
     .meta({ allowed: 'a hash printed by `tallymq passwd`, as $scrypt$ln=…,r=…,p=…$salt$hash', secret: true }),
 })
 const rule = z.strictObject({
   username: username.exactOptional(),
   clientId: z.string().min(1).max(1_024).exactOptional(),
-  action: z.enum(['publish', 'subscribe', 'receive']),
+  action: z.enum(['publish', 'subscribe', 'receive', 'all']),
   topicFilter,
   effect: z.enum(['allow', 'deny']),
 })

@@ -29,6 +29,9 @@ export class FakeConsole implements Console {
   log(line: string): void {
     this.logged.push(line)
   }
+  status(line: string): void {
+    this.logged.push(line)
+  }
   now(): Date {
     return new Date('2026-11-20T10:57:21.671Z')
   }
