@@ -21,8 +21,8 @@ export class Outbox {
   /** Known once CONNECT has been read, and never changed while packets wait. */
   #protocolLevel: ProtocolLevel = 5
   #now: PacketWriter | null = null
-  /** Released while `now` already held something; older, so it leaves first. */
-  #released: PacketWriter | null = null
+  /** Released while `now` already held something: leaves behind it, and what comes next goes behind this. */
+  #behind: PacketWriter | null = null
   #open: PacketWriter | null = null
   #sealed: PacketWriter | null = null
   #barrier: Box = 'none'
@@ -35,7 +35,7 @@ export class Outbox {
   get byteLength(): number {
     let bytes = 0
     if (this.#now !== null) bytes += this.#now.byteLength
-    if (this.#released !== null) bytes += this.#released.byteLength
+    if (this.#behind !== null) bytes += this.#behind.byteLength
     if (this.#open !== null) bytes += this.#open.byteLength
     if (this.#sealed !== null) bytes += this.#sealed.byteLength
     return bytes
@@ -49,6 +49,7 @@ export class Outbox {
   writerNow(protocolLevel: ProtocolLevel): PacketWriter {
     if (this.#barrier === 'open') return this.writerAfterCommit(protocolLevel)
     if (this.#barrier === 'sealed' && this.#sealed !== null) return this.#sealed
+    if (this.#behind !== null) return this.#behind
     this.#now ??= this.#take(protocolLevel)
     return this.#now
   }
@@ -88,17 +89,17 @@ export class Outbox {
 
   /** True when the next `releaseSealed` or `releaseOpen` needs `take` first. */
   get isFull(): boolean {
-    return this.#now !== null && this.#released !== null
+    return this.#now !== null && this.#behind !== null
   }
 
   /** What leaves now, as one buffer; null: nothing. */
   take(): WrittenBytes | null {
-    const older = this.#empty(this.#released)
-    const newer = this.#empty(this.#now)
-    this.#released = null
+    const first = this.#empty(this.#now)
+    const second = this.#empty(this.#behind)
     this.#now = null
-    if (older === null || newer === null) return older ?? newer
-    return joined(older, newer)
+    this.#behind = null
+    if (first === null || second === null) return first ?? second
+    return joined(first, second)
   }
 
   /** Nothing that waits for a commit will leave any more. */
@@ -118,7 +119,7 @@ export class Outbox {
   #release(writer: PacketWriter | null): void {
     if (writer === null) return
     if (this.#now === null) this.#now = writer
-    else this.#released = writer
+    else this.#behind = writer
   }
 
   #take(protocolLevel: ProtocolLevel): PacketWriter {
