@@ -47,6 +47,7 @@ export function resolveOptions(options: ConnectOptions, platform: Platform): Cli
   if (openTransport === undefined) {
     throw invalid('mqtt:// and mqtts:// need Node; in a browser use ws:// or wss:// with protocol "mqtt"')
   }
+  const connect = connectPacket(options, url, protocolLevel, { receiveMaximum, maximumPacketSize })
   return {
     target: {
       url: url.href,
@@ -59,7 +60,7 @@ export function resolveOptions(options: ConnectOptions, platform: Platform): Cli
     maximumPacketSize,
     connectTimeoutMs: within('connectTimeoutMs', options.connectTimeoutMs ?? 10_000, 1, 2 ** 31 - 1),
     outputBufferBytesMax: within('outputBufferBytesMax', options.outputBufferBytesMax ?? 1_048_576, 0, 2 ** 40),
-    connect: connectPacket(options, url, protocolLevel, { receiveMaximum, maximumPacketSize }),
+    connect,
     reconnect: reconnectPolicy(options.reconnect),
     random: options.random ?? systemRandom,
     outbox: options.outbox ?? null,

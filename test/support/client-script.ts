@@ -133,6 +133,10 @@ export class ScriptedConnection {
     if (bytes !== null && !this.#isEnded) this.#handler.received(bytes.buffer.subarray(bytes.headroom))
   }
 
+  sendBytes(bytes: Uint8Array): void {
+    this.#handler.received(bytes)
+  }
+
   ack(type: 'PUBACK' | 'PUBREC' | 'PUBREL' | 'PUBCOMP', packetId: number, reasonCode = 0, lastPacketId?: number): void {
     const range = lastPacketId === undefined ? {} : { lastPacketId }
     const ackType = PacketType[type] as AckPacketType
