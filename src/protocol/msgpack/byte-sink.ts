@@ -7,7 +7,7 @@ import { FRAME_HEADROOM, type WrittenBytes } from '../codec.js'
 
 const CAPACITY_MIN = 256
 /** A first buffer never starts larger than this, whatever the last turn needed. */
-const CAPACITY_MAX = 65_536
+const CAPACITY_MAX = 16_384
 
 export class ByteSink {
   #buffer: Uint8Array = NONE
