@@ -53,8 +53,11 @@ function patterned(length: number, seed: number): Uint8Array {
 
 export function storeContract(t: Test, makeStore: MakeStore): void {
   t.test('commits', (t) => commitContract(t, makeStore))
+  t.test('pipelined and large commits', (t) => pipelineContract(t, makeStore))
   t.test('keys and values', (t) => valueContract(t, makeStore))
+  t.test('sizes and ownership', (t) => sizeContract(t, makeStore))
   t.test('ranges', (t) => rangeContract(t, makeStore))
+  t.test('walks', (t) => walkContract(t, makeStore))
   t.test('closing', (t) => closeContract(t, makeStore))
 }
 
@@ -97,6 +100,9 @@ async function commitContract(t: Test, makeStore: MakeStore): Promise<void> {
     t.equal(hex(store.get('sessions', bytes(1))), '02')
     t.equal(hex(store.get('queues', bytes(1))), '03')
   })
+}
+
+async function pipelineContract(t: Test, makeStore: MakeStore): Promise<void> {
   await t.test('in done n the first n pipelined commits are visible, whole and in order', async (t) => {
     const store = await makeStore(t)
     const commits = 60
@@ -185,6 +191,9 @@ async function valueContract(t: Test, makeStore: MakeStore): Promise<void> {
       t.equal(store.get('retained', bytes(0, 0, 0)), undefined)
     },
   )
+}
+
+async function sizeContract(t: Test, makeStore: MakeStore): Promise<void> {
   await t.test('keys have 1 to KEY_BYTES_MAX bytes; others are refused before anything is written', async (t) => {
     const store = await makeStore(t)
     const longest = patterned(KEY_BYTES_MAX, 3)
@@ -275,6 +284,9 @@ async function rangeContract(t: Test, makeStore: MakeStore): Promise<void> {
     const range = { table: 'messages', from: sequenceKey(100), until: sequenceKey(2_900) } as const
     t.equal(keysOf(store, range).length, 2_800)
   })
+}
+
+async function walkContract(t: Test, makeStore: MakeStore): Promise<void> {
   await t.test('a walk goes on while commits change the table: what is untouched comes once, in order', async (t) => {
     const store = await makeStore(t)
     await commit(

@@ -29,6 +29,8 @@ const PAGE_BYTES_MAX = 1_048_576
 /** Bounds of commits that share a transaction; a single larger one still goes through. lmdb-js blocks above 300 000. */
 const GROUP_OPERATIONS_MAX = 50_000
 const GROUP_BYTES_MAX = 16_777_216
+/** A commit is given up after this many ticks of a fraction of its timeout: at the timeout, or up to a tick later. */
+const WATCH_TICKS = 4
 /** The buffer that values are framed in is kept up to this size. */
 const ARENA_BYTES_KEPT_MAX = 4_194_304
 
@@ -62,8 +64,9 @@ export class LmdbStore implements Store {
   #snapshot: Transaction
   #waiting: Commit[] = []
   #inFlight: readonly Commit[] = []
-  #inFlightSinceMs = 0
   #watchdog: TimerHandle | null = null
+  #watched: readonly Commit[] = []
+  #watchedTicks = 0
   #arena = Buffer.allocUnsafeSlow(65_536)
   #failure: StoreError | null = null
   #closing: Promise<void> | null = null
@@ -130,8 +133,7 @@ export class LmdbStore implements Store {
     const group = this.#takeGroup()
     if (group.length === 0) return
     this.#inFlight = group
-    this.#inFlightSinceMs = this.#setup.timers.nowMs()
-    this.#watchdog ??= this.#setup.timers.schedule(this.#setup.commitTimeoutMs, () => this.#watch())
+    if (this.#watchdog === null) this.#watchFor(group)
     this.#handOver(group).then(
       () => this.#groupDone(group),
       (error: unknown) => this.#groupFailed(group, error),
@@ -207,16 +209,34 @@ export class LmdbStore implements Store {
     this.#fail(commitError(cause, this.#setup.directory, groupBytes(group)))
   }
 
-  /** After a fatal error inside LMDB a write neither resolves nor rejects: only the clock tells. */
+  #watchFor(group: readonly Commit[]): void {
+    this.#watched = group
+    this.#watchedTicks = 0
+    this.#armWatchdog()
+  }
+
+  #armWatchdog(): void {
+    const { commitTimeoutMs, timers } = this.#setup
+    this.#watchdog = timers.schedule(commitTimeoutMs / WATCH_TICKS, () => this.#watch())
+  }
+
+  /**
+   * After a fatal error inside LMDB a write neither resolves nor rejects: only time tells. It is counted in ticks and
+   * not read from a clock, so that a process that was stopped, or a machine that slept, finds its commit settled.
+   */
   #watch(): void {
     this.#watchdog = null
-    if (this.#inFlight.length === 0 || this.#failure !== null) return
-    const { commitTimeoutMs, directory, timers } = this.#setup
-    const leftMs = this.#inFlightSinceMs + commitTimeoutMs - timers.nowMs()
-    if (leftMs > 0) {
-      this.#watchdog = timers.schedule(leftMs, () => this.#watch())
+    if (this.#inFlight.length === 0) return
+    if (this.#inFlight !== this.#watched) {
+      this.#watchFor(this.#inFlight)
       return
     }
+    this.#watchedTicks += 1
+    if (this.#watchedTicks < WATCH_TICKS) {
+      this.#armWatchdog()
+      return
+    }
+    const { commitTimeoutMs, directory } = this.#setup
     this.#fail(new StoreError('STORE_STALLED', `a commit to ${directory} has not settled within ${commitTimeoutMs} ms`))
   }
 

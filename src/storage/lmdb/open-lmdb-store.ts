@@ -25,7 +25,7 @@ export interface LmdbStoreOptions {
   /** Created with mode 0700 if it does not exist; otherwise it must be empty or hold a store. */
   readonly directory: string
   readonly durability: Durability
-  /** A commit that has not settled after this long fails the store with STORE_STALLED. */
+  /** A commit that has not settled after this long, or up to a quarter more, fails the store with STORE_STALLED. */
   readonly commitTimeoutMs: number
   readonly timers: Timers
   /** Address space reserved for the file; default 64 GiB, grows by itself. */
