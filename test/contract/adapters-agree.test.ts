@@ -1,4 +1,4 @@
-/** Memory and LMDB give the same answers to the same script: random commits, reads and ranges, compared step by step. */
+/** Memory and LMDB give the same answers to the same script: random commits, reads and ranges, step by step. */
 import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
