@@ -48,7 +48,7 @@ export class TallyClient implements Client {
   #connack: ConnackInformation = NOT_YET_CONNECTED
   #isAcceptedOnce = false
   #closing: Promise<void> | null = null
-  #lastTopicName = ''
+  #lastTopicName: string | null = null
   /** One promise for all QoS 0 publishes of a turn. */
   #written: Promise<void> | null = null
   #publishedQos0: Promise<PublishResult> | null = null

@@ -2,7 +2,8 @@
  * An outbox in an LMDB directory (Node): a commit is one transaction, done when it is flushed to disk. One directory
  * belongs to one client id and one process. The key is the sequence, so reading in key order is sending order.
  */
-import { mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { type Database, open, type RootDatabase } from 'lmdb'
 import { TallyError } from './tally-error.js'
 import type { OutboxChange, OutboxContents, OutboxEntry, OutboxStore } from './outbox.js'
@@ -23,6 +24,7 @@ class LmdbOutbox implements OutboxStore {
     mkdirSync(directory, { recursive: true, mode: 0o700 })
     // overlappingSync off: with it, lmdb reports a commit before it is on disk.
     this.#root = open({ path: directory, noSubdir: false, overlappingSync: false, compression: false, maxDbs: 3 })
+    for (const file of ['data.mdb', 'lock.mdb']) chmodSync(join(directory, file), 0o600)
     const meta: Database<number, string> = this.#root.openDB({ name: 'meta' })
     this.#entries = this.#root.openDB({ name: 'entries' })
     this.#receipts = this.#root.openDB({ name: 'receipts' })

@@ -37,7 +37,7 @@ export class TallyError extends Error {
   readonly code: TallyErrorCode
   readonly retryable: boolean
   /** The MQTT reason code behind it, where there is one. */
-  readonly reasonCode?: number
+  readonly reasonCode: number | undefined
 
   constructor(code: TallyErrorCode, message: string, details: TallyErrorDetails = {}) {
     const { reasonCode, cause, retryable = false } = details
@@ -45,6 +45,6 @@ export class TallyError extends Error {
     super(text, cause === undefined ? undefined : { cause })
     this.code = code
     this.retryable = retryable
-    if (reasonCode !== undefined) this.reasonCode = reasonCode
+    this.reasonCode = reasonCode
   }
 }

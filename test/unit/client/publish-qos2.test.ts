@@ -60,29 +60,32 @@ t.test('lost before PUBREC: PUBLISH again with DUP', async (t) => {
   await published
 })
 
-t.test('lost after PUBREC: PUBREL again, never PUBLISH; PUBRELs come first and in the order of the PUBRECs', async (t) => {
-  const broker = new ScriptedBroker()
-  const client = await broker.open({ clientId: 'c' })
-  const first = await broker.at(0)
-  const all = ['a', 'b', 'c', 'd'].map((topicName) => client.publish(topicName, '', { qos: 2 }))
-  await first.sent()
-  first.ack('PUBREC', 4)
-  first.ack('PUBREC', 2)
-  await first.sent()
-  first.drop()
-  broker.answer = PRESENT
-  const second = await broker.comesBack(1)
-  t.same(await second.sent(), ['PUBREL 4', 'PUBREL 2', 'PUBLISH a id=1 dup', 'PUBLISH c id=3 dup'])
-  second.ack('PUBCOMP', 4)
-  // The broker had finished this one before.
-  second.ack('PUBCOMP', 2, 0x92)
-  second.ack('PUBREC', 1)
-  second.ack('PUBREC', 3)
-  await second.sent()
-  second.ack('PUBCOMP', 1)
-  second.ack('PUBCOMP', 3)
-  await Promise.all(all)
-})
+t.test(
+  'lost after PUBREC: PUBREL again, never PUBLISH; PUBRELs come first and in the order of the PUBRECs',
+  async (t) => {
+    const broker = new ScriptedBroker()
+    const client = await broker.open({ clientId: 'c' })
+    const first = await broker.at(0)
+    const all = ['a', 'b', 'c', 'd'].map((topicName) => client.publish(topicName, '', { qos: 2 }))
+    await first.sent()
+    first.ack('PUBREC', 4)
+    first.ack('PUBREC', 2)
+    await first.sent()
+    first.drop()
+    broker.answer = PRESENT
+    const second = await broker.comesBack(1)
+    t.same(await second.sent(), ['PUBREL 4', 'PUBREL 2', 'PUBLISH a id=1 dup', 'PUBLISH c id=3 dup'])
+    second.ack('PUBCOMP', 4)
+    // The broker had finished this one before.
+    second.ack('PUBCOMP', 2, 0x92)
+    second.ack('PUBREC', 1)
+    second.ack('PUBREC', 3)
+    await second.sent()
+    second.ack('PUBCOMP', 1)
+    second.ack('PUBCOMP', 3)
+    await Promise.all(all)
+  },
+)
 
 t.test('lost before PUBCOMP twice: PUBREL each time', async (t) => {
   const broker = new ScriptedBroker()
