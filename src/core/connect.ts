@@ -19,7 +19,7 @@ import type { AuthenticationResult } from './ports/access.js'
 import { publishPresence } from './presence.js'
 import { startRetained } from './retained.js'
 import type { Session } from './session.js'
-import { attachConnection, dismiss, endSession, openSession } from './session-life.js'
+import { attachConnection, dismiss, endSession, openSession, sendIfItFits } from './session-life.js'
 import type { BrokerState } from './state.js'
 import { OutboundTopicAliases } from './topic-aliases.js'
 
@@ -32,6 +32,8 @@ export function receiveConnect(
   nowMs: number,
 ): void {
   connection.protocolLevel = packet.protocolLevel
+  // Before anything is answered: the answer must fit.
+  connection.maximumPacketSize = packet.properties.maximumPacketSize ?? Number.POSITIVE_INFINITY
   connection.become('authenticating')
   const problem = connectProblem(state, packet)
   if (problem !== null) return refuseConnect(state, connection, packet.clientId, problem.reasonCode, problem.detail)
@@ -81,9 +83,11 @@ function connectProblem(state: BrokerState, packet: ConnectPacket): Problem | nu
     return { reasonCode: ReasonCode.BAD_AUTHENTICATION_METHOD, detail }
   }
   if (packet.will === undefined) return null
-  const topicProblem = topicNameProblem(packet.will.topicName, limits)
-  if (topicProblem === undefined && !packet.will.topicName.startsWith('$SYS')) return null
-  return { reasonCode: ReasonCode.TOPIC_NAME_INVALID, detail: `Will Topic: ${topicProblem ?? '$SYS is the server’s'}` }
+  const { topicName } = packet.will
+  const isReserved = topicName.startsWith('$SYS') || topicName.startsWith('$share')
+  const topicProblem = topicNameProblem(topicName, limits) ?? (isReserved ? 'this one is the server’s' : undefined)
+  if (topicProblem === undefined) return null
+  return { reasonCode: ReasonCode.TOPIC_NAME_INVALID, detail: `Will Topic: ${topicProblem}` }
 }
 
 function accept(
@@ -203,7 +207,6 @@ function takeTerms(state: BrokerState, connection: ClientConnection, packet: Con
     bound > 0 && packet.protocolLevel === 5 && (packet.keepAliveSec === 0 || packet.keepAliveSec > bound)
   connection.keepAliveSec = isKeepAliveBound ? bound : packet.keepAliveSec
   connection.receiveMaximum = properties.receiveMaximum ?? PACKET_ID_MAX
-  connection.maximumPacketSize = properties.maximumPacketSize ?? Number.POSITIVE_INFINITY
   connection.isProblemInformationWanted = properties.requestProblemInformation !== 0
   const aliasMaximum = properties.topicAliasMaximum ?? 0
   if (aliasMaximum > 0) connection.outboundAliases = new OutboundTopicAliases(Math.min(aliasMaximum, 1_024))
@@ -259,6 +262,8 @@ export function refuseConnect(
   state.ports.events.emit({ type: 'connect-refused', clientId, link: link.description, reasonCode, detail })
   connection.become('closed')
   state.connections.delete(connection)
-  link.send({ type: PacketType.CONNACK, sessionPresent: false, reasonCode, properties: { reasonString: detail } })
+  const properties: ConnackProperties = { reasonString: detail }
+  const packet: ConnackPacket = { type: PacketType.CONNACK, sessionPresent: false, reasonCode, properties }
+  sendIfItFits(connection, packet, { ...packet, properties: {} })
   link.close(reasonCode, detail)
 }

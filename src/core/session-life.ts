@@ -3,7 +3,7 @@
  * cleared and the message it becomes are in one journal record [v5 3.1.2.5, 3.1.3.2.2].
  */
 import { assert } from '../base/assert.js'
-import type { DisconnectPacket, DisconnectProperties, WillMessage } from '../protocol/packets.js'
+import type { DisconnectPacket, DisconnectProperties, Packet, WillMessage } from '../protocol/packets.js'
 import { PacketType, SESSION_NEVER_EXPIRES_SEC } from '../protocol/packets.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
 import type { ClientConnection } from './connection.js'
@@ -301,11 +301,18 @@ export function dismiss(
     properties.reasonString = detail
     if (serverReference !== undefined) properties.serverReference = serverReference
     const packet: DisconnectPacket = { type: PacketType.DISCONNECT, reasonCode, properties }
-    if (connection.link.packetSize(packet) <= connection.maximumPacketSize) connection.link.send(packet)
+    sendIfItFits(connection, packet, { ...packet, properties: null })
   }
   connection.link.close(reasonCode, detail)
   if (session === null || !wasConnected) return
   const sessionExpiryIntervalSec = session.sessionExpiryIntervalSec
   const isWillDue = reasonCode !== ReasonCode.NORMAL_DISCONNECTION
   detachConnection(state, connection, { reasonCode, detail, isWillDue, sessionExpiryIntervalSec }, nowMs)
+}
+
+/** The packet, else the one without its sentence, else none: the peer set the bound [v5 MQTT-3.1.2-24, 3.14.2-3]. */
+export function sendIfItFits(connection: ClientConnection, packet: Packet, bare: Packet): void {
+  const { link, maximumPacketSize } = connection
+  if (link.packetSize(packet) <= maximumPacketSize) link.send(packet)
+  else if (link.packetSize(bare) <= maximumPacketSize) link.send(bare)
 }
