@@ -1,7 +1,6 @@
 /** Options as the caller gives them → settings as the rest of the SDK wants them: complete, checked, one meaning each. */
 import { utf8Encode } from '../base/utf8.js'
 import type { Codec } from '../protocol/codec.js'
-import { mqttCodec } from '../protocol/mqtt/codec.js'
 import { nativeCodec } from '../protocol/msgpack/codec.js'
 import { type ConnectPacket, type ConnectProperties, PACKET_ID_MAX, PacketType } from '../protocol/packets.js'
 import type { ClientState, ConnectOptions, OutboxStore, WillOptions } from './api.js'
@@ -35,10 +34,9 @@ export interface ClientSettings extends ConnectionSettings {
 
 const PUBLISH_QUEUE_MESSAGES_MAX = 65_000
 
-export function resolveOptions(options: ConnectOptions, platform: Platform): ClientSettings {
+export async function resolveOptions(options: ConnectOptions, platform: Platform): Promise<ClientSettings> {
   const timers = options.timers ?? systemTimers
   const { url, protocol, isTcp } = resolveUrl(options)
-  const codec: Codec = protocol === 'mqtt' ? mqttCodec : nativeCodec
   const protocolLevel = protocol === 'mqtt' ? (options.protocolLevel ?? 5) : 5
   const receiveMaximum = within('receiveMaximum', options.receiveMaximum ?? 4_096, 1, PACKET_ID_MAX)
   const maximumPacketSize = within('maximumPacketSize', options.maximumPacketSize ?? 16_777_216, 1, 0xffff_ffff)
@@ -55,7 +53,7 @@ export function resolveOptions(options: ConnectOptions, platform: Platform): Cli
       ...(options.headers === undefined ? {} : { headers: options.headers }),
     },
     openTransport,
-    codec,
+    codec: await loadCodec(protocol),
     timers,
     maximumPacketSize,
     connectTimeoutMs: within('connectTimeoutMs', options.connectTimeoutMs ?? 10_000, 1, 2 ** 31 - 1),
@@ -76,6 +74,11 @@ export function resolveOptions(options: ConnectOptions, platform: Platform): Cli
     endsSessionOnClose: isLevel5 && options.clientId === undefined && options.sessionExpiryIntervalSec === undefined,
     onState: options.onState,
   }
+}
+
+/** MQTT is loaded when it is asked for: a page that speaks the native protocol does not pay for it. */
+async function loadCodec(protocol: Codec['name']): Promise<Codec> {
+  return protocol === 'mqtt' ? (await import('../protocol/mqtt/codec.js')).mqttCodec : nativeCodec
 }
 
 function resolveUrl(options: ConnectOptions): { url: URL; protocol: 'tally.v1' | 'mqtt'; isTcp: boolean } {

@@ -4,7 +4,7 @@ import { TallyClient } from './client.js'
 import { type Platform, resolveOptions } from './connect-options.js'
 
 export async function openClient(options: ConnectOptions, platform: Platform): Promise<Client> {
-  const client = new TallyClient(resolveOptions(options, platform))
+  const client = new TallyClient(await resolveOptions(options, platform))
   await client.start(options.signal)
   return client
 }
