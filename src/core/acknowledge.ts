@@ -3,6 +3,7 @@
  * [v5 4.3.2, 4.3.3]. Whatever promises something leaves after the commit that makes it true.
  */
 import { type AckPacket, PACKET_ID_MAX, PacketType } from '../protocol/packets.js'
+import { ProtocolError } from '../protocol/protocol-error.js'
 import { isFailure, ReasonCode } from '../protocol/reason-codes.js'
 import type { ClientConnection } from './connection.js'
 import { pump } from './deliver.js'
@@ -10,13 +11,14 @@ import type { Copy } from './message.js'
 import type { Session } from './session.js'
 import type { BrokerState } from './state.js'
 
+/** @returns whether this acknowledgement was waited for. */
 type Handler = (
   state: BrokerState,
   connection: ClientConnection,
   session: Session,
   packetId: number,
   reasonCode: number,
-) => void
+) => boolean
 
 export function receiveAck(
   state: BrokerState,
@@ -28,10 +30,18 @@ export function receiveAck(
   const handle = HANDLERS[packet.type]
   const last = packet.lastPacketId ?? packet.packetId
   for (let packetId = packet.packetId; ; packetId = packetId === PACKET_ID_MAX ? 1 : packetId + 1) {
-    handle(state, connection, session, packetId, packet.reasonCode)
+    const isAwaited = handle(state, connection, session, packetId, packet.reasonCode)
+    if (!isAwaited && packet.lastPacketId !== undefined) countUnawaited(connection)
     if (packetId === last) break
   }
   if (connection.isConnected) pump(state, session, nowMs)
+}
+
+/** A range of six bytes can name every identifier there is: once around is what a resume may need, no more. */
+function countUnawaited(connection: ClientConnection): void {
+  connection.unawaitedAcks += 1
+  if (connection.unawaitedAcks <= PACKET_ID_MAX) return
+  throw new ProtocolError(ReasonCode.PROTOCOL_ERROR, 'ranges name packet identifiers that wait for no acknowledgement')
 }
 
 const HANDLERS: Readonly<Record<AckPacket['type'], Handler>> = {
@@ -42,15 +52,16 @@ const HANDLERS: Readonly<Record<AckPacket['type'], Handler>> = {
 }
 
 /** Unknown ids are ignored: the copy was acknowledged before, on a connection whose answer got lost. */
-function receivePuback(state: BrokerState, connection: ClientConnection, session: Session, packetId: number): void {
+function receivePuback(state: BrokerState, connection: ClientConnection, session: Session, packetId: number): boolean {
   const copy = session.inflight.get(packetId)
-  if (copy === undefined || copy.qos !== 1) return
+  if (copy === undefined || copy.qos !== 1) return false
   finish(connection, session, copy)
   state.counters.deliveriesAcknowledged += 1
-  if (!session.isDurable) return
+  if (!session.isDurable) return true
   state.touch(session)
   state.record.acknowledged(session.number, packetId, copy.messageId)
   state.messages.release(copy.messageId, state.recordNumber)
+  return true
 }
 
 function receivePubrec(
@@ -59,13 +70,14 @@ function receivePubrec(
   session: Session,
   packetId: number,
   reasonCode: number,
-): void {
+): boolean {
   const copy = session.inflight.get(packetId)
   if (copy === undefined || copy.qos !== 2) {
     connection.link.acknowledgeAfterCommit(PacketType.PUBREL, packetId, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND)
-    return
+    return false
   }
-  if (copy.state === 'sent') {
+  const isAwaited = copy.state === 'sent'
+  if (isAwaited) {
     if (session.isDurable) {
       state.touch(session)
       const { record } = state
@@ -79,19 +91,21 @@ function receivePubrec(
   // A refusal ends the exchange: no PUBREL follows [v5 MQTT-4.3.3-4].
   if (isFailure(reasonCode)) finish(connection, session, copy)
   else connection.link.acknowledgeAfterCommit(PacketType.PUBREL, packetId, ReasonCode.SUCCESS)
+  return isAwaited
 }
 
-function receivePubcomp(state: BrokerState, connection: ClientConnection, session: Session, packetId: number): void {
+function receivePubcomp(state: BrokerState, connection: ClientConnection, session: Session, packetId: number): boolean {
   const copy = session.inflight.get(packetId)
-  if (copy === undefined || copy.state !== 'released') return
+  if (copy === undefined || copy.state !== 'released') return false
   finish(connection, session, copy)
   state.counters.deliveriesAcknowledged += 1
-  if (!session.isDurable) return
+  if (!session.isDurable) return true
   state.touch(session)
   state.record.completed(session.number, packetId)
+  return true
 }
 
-function receivePubrel(state: BrokerState, connection: ClientConnection, session: Session, packetId: number): void {
+function receivePubrel(state: BrokerState, connection: ClientConnection, session: Session, packetId: number): boolean {
   const isKnown = session.removeReceipt(packetId)
   if (isKnown && session.isDurable) {
     state.touch(session)
@@ -100,6 +114,7 @@ function receivePubrel(state: BrokerState, connection: ClientConnection, session
   // An unknown id is answered all the same, or the client would ask for ever [v5 4.3.3, figure 4.3].
   const reasonCode = isKnown ? ReasonCode.SUCCESS : ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
   connection.link.acknowledgeAfterCommit(PacketType.PUBCOMP, packetId, reasonCode)
+  return isKnown
 }
 
 function finish(connection: ClientConnection, session: Session, copy: Copy): void {

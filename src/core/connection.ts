@@ -62,6 +62,8 @@ export class ClientConnection {
   outboundAliases: OutboundTopicAliases | null = null
   /** Copies sent on this connection and not acknowledged. */
   outstanding = 0
+  /** Packet identifiers named in ranges of acknowledgements that nothing waited for; bounded. */
+  unawaitedAcks = 0
   /** Publications at QoS 1 whose PUBACK waits for a commit: [open record, record in flight]. */
   unacknowledgedOpen = 0
   unacknowledgedSealed = 0
