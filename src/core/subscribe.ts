@@ -22,6 +22,8 @@ export function receiveSubscribe(
   packet: SubscribePacket,
 ): void {
   checkFilterCount(state, packet.subscriptions.length)
+  // Before anything is granted: what closes the connection leaves nothing behind.
+  for (const request of packet.subscriptions) checkNoLocal(request)
   const reasonCodes: number[] = []
   const withRetained: SessionSubscription[] = []
   for (const request of packet.subscriptions) {
@@ -45,6 +47,12 @@ function checkFilterCount(state: BrokerState, count: number): void {
   throw new ProtocolError(ReasonCode.QUOTA_EXCEEDED, `at most ${filtersPerPacketMax} topic filters fit one packet here`)
 }
 
+/** [v5 MQTT-3.8.3-4] */
+function checkNoLocal(request: SubscriptionRequest): void {
+  if (!request.noLocal || !request.topicFilter.startsWith('$share/')) return
+  throw new ProtocolError(ReasonCode.PROTOCOL_ERROR, 'No Local may not be set on a shared subscription')
+}
+
 interface Granted {
   readonly subscription: SessionSubscription
   readonly isRetainedWanted: boolean
@@ -61,9 +69,6 @@ function subscribe(
   const parsed = parseFilter(request.topicFilter, state.limits)
   if (parsed === undefined || topicFilterProblem(parsed.topicFilter, state.limits) !== undefined) {
     return ReasonCode.TOPIC_FILTER_INVALID
-  }
-  if (parsed.shareName !== null && request.noLocal) {
-    throw new ProtocolError(ReasonCode.PROTOCOL_ERROR, 'No Local may not be set on a shared subscription')
   }
   const access = state.ports.access
   if (!access.allowsEverything && !access.authorize(session, 'subscribe', parsed.topicFilter)) {
