@@ -15,9 +15,14 @@ import type { BrokerState } from './state.js'
 import { numberKey } from './store-keys.js'
 
 /** Journal bytes that start a cycle. */
-const CHECKPOINT_BYTES = 4 * 1_048_576
-/** Rows of one kind per commit. */
+const CHECKPOINT_BYTES = 8 * 1_048_576
+/** Rows of one kind per commit, at least. */
 const ROWS_PER_COMMIT = 512
+/**
+ * A row more for so many bytes of the record in the same commit: folding keeps ahead of what comes in, or the journal,
+ * the memory that holds its messages and the next restart would grow with the load.
+ */
+const RECORD_BYTES_PER_ROW = 64
 const TRIMMED_PER_COMMIT = 1_024
 
 export class Checkpoint {
@@ -28,6 +33,9 @@ export class Checkpoint {
   /** Oldest record still in the journal. */
   #oldest = 1
   #journalBytes = 0
+  /** Of these, the bytes that the cycle under way will remove. */
+  #targetBytes = 0
+  #rowsMax = ROWS_PER_COMMIT
   #sealedSessions: Session[] = []
   #sealedRetained: RetainedMessage[] = []
   #sealedRecord = 0
@@ -44,6 +52,7 @@ export class Checkpoint {
 
   recordSealed(byteLength: number): void {
     this.#journalBytes += byteLength
+    this.#rowsMax = Math.max(ROWS_PER_COMMIT, Math.ceil(byteLength / RECORD_BYTES_PER_ROW))
   }
 
   /** A cycle is under way: commits are worth making even without new facts. */
@@ -58,6 +67,7 @@ export class Checkpoint {
 
   #begin(lastSealed: number): void {
     this.#target = lastSealed
+    this.#targetBytes = this.#journalBytes
     this.#isFolded = false
   }
 
@@ -81,9 +91,9 @@ export class Checkpoint {
   /** @returns true when every change up to the target has its row in this commit or an earlier one. */
   #fold(operations: StoreOperation[], record: number): boolean {
     const target = this.#target
-    if (!this.#state.messages.writeRows(target, record, ROWS_PER_COMMIT, operations)) return false
+    if (!this.#state.messages.writeRows(target, record, this.#rowsMax, operations)) return false
     if (!this.#foldSessions(operations, record)) return false
-    return writeRetainedRows(this.#state, target, record, ROWS_PER_COMMIT, operations, this.#sealedRetained)
+    return writeRetainedRows(this.#state, target, record, this.#rowsMax, operations, this.#sealedRetained)
   }
 
   #foldSessions(operations: StoreOperation[], record: number): boolean {
@@ -91,7 +101,7 @@ export class Checkpoint {
     let rows = 0
     for (const session of dirtySessions) {
       if (session.dirtySince > this.#target) return true
-      if (rows >= ROWS_PER_COMMIT) return false
+      if (rows >= this.#rowsMax) return false
       rows += 1
       dirtySessions.delete(session)
       session.dirtySince = 0
@@ -111,7 +121,7 @@ export class Checkpoint {
     }
     if (this.#oldest <= end) return
     this.#target = 0
-    this.#journalBytes = 0
+    this.#journalBytes -= this.#targetBytes
   }
 
   /** The commit that had the last slice is on disk. */

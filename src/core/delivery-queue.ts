@@ -1,7 +1,7 @@
 /**
  * The copies that wait for one session, oldest first. Three parts in this order: `front` in memory, a run of chunks
- * on disk, `back` in memory. A short queue lives in `front` alone. A checkpoint turns `back` into chunks, so a deep
- * backlog costs a few counters here. Nothing in this file writes: `checkpoint.ts` does, and asks for what to write.
+ * on disk, `back` in memory. A checkpoint turns `back` into chunks, so a deep backlog costs a few counters here; reading
+ * fills `front`, a window at a time. Nothing in this file writes: `checkpoint.ts` does, and asks for what to write.
  */
 import { assert } from '../base/assert.js'
 import { Ring } from '../base/ring.js'
@@ -15,10 +15,10 @@ export interface ChunkLoader {
 }
 
 export class DeliveryQueue {
-  /** Copies that stay in memory while there is nothing on disk. */
+  /** Copies that go from `back` to `front` at a time; what is in `front` stays in memory. */
   readonly #windowCopies: number
-  #front = new Ring<Copy>()
-  #back = new Ring<Copy>()
+  readonly #front = new Ring<Copy>()
+  readonly #back = new Ring<Copy>()
   /** Chunks on disk, or on their way there: [firstChunk, nextChunk). */
   firstChunk = 1
   nextChunk = 1
@@ -46,9 +46,7 @@ export class DeliveryQueue {
 
   push(copy: Copy): void {
     this.#byteLength += copy.byteLength
-    const isShort = this.#coldCount === 0 && this.#back.length === 0 && this.#front.length < this.#windowCopies
-    if (isShort) this.#front.push(copy)
-    else this.#back.push(copy)
+    this.#back.push(copy)
   }
 
   /** The oldest copy. Loads a chunk when only the disk has it. */
@@ -74,7 +72,11 @@ export class DeliveryQueue {
       this.firstChunk += 1
       return
     }
-    if (this.#back.length > 0) [this.#front, this.#back] = [this.#back, this.#front]
+    while (this.#front.length < this.#windowCopies) {
+      const copy = this.#back.shift()
+      if (copy === undefined) return
+      this.#front.push(copy)
+    }
   }
 
   /**
