@@ -1,0 +1,101 @@
+/** tally.v1 for the load generator: templates for PUBLISH, a parser that only looks where it must. */
+import { nativeCodec } from '../../dist/protocol/msgpack/codec.js'
+
+export const native = {
+  path: '/tally',
+  subprotocol: 'tally.v1',
+  connect: (clientId, isDurable) =>
+    encode({
+      type: 1,
+      protocolLevel: 5,
+      clientId,
+      cleanStart: !isDurable,
+      keepAliveSec: 0,
+      properties: isDurable ? { sessionExpiryIntervalSec: 3_600 } : {},
+    }),
+  subscribe: (filter, qos) =>
+    encode({
+      type: 8,
+      packetId: 1,
+      subscriptions: [{ topicFilter: filter, qos, noLocal: false, retainAsPublished: false, retainHandling: 0 }],
+      properties: {},
+    }),
+  /** One PUBLISH with room for packet id and payload: { bytes, packetIdAt, payloadAt }. */
+  template(topic, qos, size) {
+    const head = Buffer.from([0x95, 0x03, qos, 0xcd, 0, 0])
+    const name = Buffer.concat([Buffer.from([0xd9, topic.length]), Buffer.from(topic)])
+    const bin = size < 256 ? Buffer.from([0xc4, size]) : Buffer.from([0xc5, size >> 8, size & 255])
+    const bytes =
+      qos === 0
+        ? Buffer.concat([Buffer.from([0x95, 0x03, 0, 0]), name, bin, Buffer.alloc(size)])
+        : Buffer.concat([head, name, bin, Buffer.alloc(size)])
+    return { bytes, packetIdAt: qos === 0 ? -1 : 4, payloadAt: bytes.length - size }
+  },
+  /** An acknowledgement of packetId first..last. */
+  ack(type, first, last) {
+    return Buffer.from([0x93, type, 0xcd, first >> 8, first & 255, 0xcd, last >> 8, last & 255])
+  },
+  /** Calls onPublish(data, payloadAt, qos, packetId), onAck(type, first, last), onOther(type). */
+  parse(data, start, end, sink) {
+    let at = start
+    const uint = () => {
+      const byte = data[at]
+      at += 1
+      if (byte < 0x80) return byte
+      if (byte === 0xcc) {
+        at += 1
+        return data[at - 1]
+      }
+      if (byte === 0xcd) {
+        at += 2
+        return (data[at - 2] << 8) | data[at - 1]
+      }
+      if (byte === 0xce) {
+        at += 4
+        return data.readUInt32BE(at - 4)
+      }
+      if (byte === 0xcf) {
+        at += 8
+        return Number(data.readBigUInt64BE(at - 8))
+      }
+      throw new Error(`no uint: 0x${byte.toString(16)}`)
+    }
+    while (at < end) {
+      const arity = data[at] & 15
+      const type = data[at + 1]
+      at += 2
+      if (type === 3 || type === 19) {
+        const flags = uint()
+        const packetId = uint()
+        if (type === 19) {
+          uint()
+          uint()
+        }
+        const topic = data[at]
+        if (topic >= 0xa0 && topic < 0xc0) at += 1 + (topic & 31)
+        else at += 2 + data[at + 1]
+        const bin = data[at]
+        const size = bin === 0xc4 ? data[at + 1] : data.readUInt16BE(at + 1)
+        at += bin === 0xc4 ? 2 : 3
+        sink.onPublish(data, at, flags & 3, packetId)
+        at += size
+        if (arity > (type === 3 ? 5 : 7)) throw new Error('unexpected properties')
+      } else if (type >= 4 && type <= 7) {
+        const first = uint()
+        const last = arity > 2 ? (data[at] === 0xc0 ? ((at += 1), first) : uint()) : first
+        if (arity > 3) uint()
+        sink.onAck(type, first, last)
+      } else {
+        sink.onOther(type)
+        return
+      }
+    }
+  },
+}
+
+function encode(packet) {
+  const writer = nativeCodec.writer(5)
+  writer.write(packet)
+  const { buffer, headroom } = writer.take()
+  return Buffer.from(buffer.subarray(headroom))
+}
