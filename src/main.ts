@@ -65,7 +65,7 @@ export async function createBroker(options: Options): Promise<RunningBroker> {
       shell: parts.shell,
       counters: parts.broker.counters,
       fatal: parts.fatal,
-      stop: (serverReference) => parts.shutdown.stop(serverReference).finally(() => log.flush()),
+      stop: (serverReference) => parts.shutdown.stop(serverReference),
     }
   } catch (error) {
     for (const server of servers) server.close()
@@ -124,7 +124,7 @@ function assemble(options: Options, access: Access, log: Log, store: Store, serv
   })
   const mqtt = options.listen.mqttPort === null ? null : tcpServer(shell, mqttCodec)
   servers.push(http, ...(mqtt === null ? [] : [mqtt]))
-  const shutdown = new Shutdown({ servers, shell, store, graceMs: CLOSE_TIMEOUT_MS })
+  const shutdown = new Shutdown({ servers, shell, store, graceMs: CLOSE_TIMEOUT_MS, onStopped: () => log.flush() })
   return { broker, shell, http, mqtt, shutdown, fatal }
 }
 

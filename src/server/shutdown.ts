@@ -13,6 +13,7 @@ export interface ShutdownParts {
   readonly store: Store
   /** How long peers may take to close after they have been told. */
   readonly graceMs: number
+  readonly onStopped: () => void
 }
 
 export class Shutdown {
@@ -30,7 +31,7 @@ export class Shutdown {
   }
 
   async #stop(serverReference: string | undefined): Promise<void> {
-    const { servers, shell, store, graceMs } = this.#parts
+    const { servers, shell, store, graceMs, onStopped } = this.#parts
     for (const server of servers) stopListening(server)
     try {
       await this.#sayGoodbye(serverReference)
@@ -41,6 +42,7 @@ export class Shutdown {
       shell.stop()
       for (const server of servers) (server as Partial<{ closeAllConnections(): void }>).closeAllConnections?.()
       await store.close()
+      onStopped()
     }
   }
 

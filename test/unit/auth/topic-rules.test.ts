@@ -79,6 +79,7 @@ t.test(
         }),
         { numRuns: 20_000 },
       )
+    t.doesNotThrow(holds)
   },
 )
 
