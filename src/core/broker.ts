@@ -53,6 +53,10 @@ export class Broker {
   get retainedCount(): number {
     return this.#state.retained.size
   }
+  /** To look at, for tests and diagnosis. Whoever writes to it breaks the journal. */
+  get state(): BrokerState {
+    return this.#state
+  }
   /** Facts that are not in a commit yet. */
   get openRecordBytes(): number {
     return this.#state.record.length

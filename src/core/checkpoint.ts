@@ -14,17 +14,6 @@ import { writeSessionRows } from './session-rows.js'
 import type { BrokerState } from './state.js'
 import { numberKey } from './store-keys.js'
 
-/** Journal bytes that start a cycle. */
-const CHECKPOINT_BYTES = 8 * 1_048_576
-/** Rows of one kind per commit, at least. */
-const ROWS_PER_COMMIT = 512
-/**
- * A row more for so many bytes of the record in the same commit: folding keeps ahead of what comes in, or the journal,
- * the memory that holds its messages and the next restart would grow with the load.
- */
-const RECORD_BYTES_PER_ROW = 64
-const TRIMMED_PER_COMMIT = 1_024
-
 export class Checkpoint {
   readonly #state: BrokerState
   /** Records up to this one are being folded; 0: no cycle. */
@@ -35,13 +24,14 @@ export class Checkpoint {
   #journalBytes = 0
   /** Of these, the bytes that the cycle under way will remove. */
   #targetBytes = 0
-  #rowsMax = ROWS_PER_COMMIT
+  #rowsMax: number
   #sealedSessions: Session[] = []
   #sealedRetained: RetainedMessage[] = []
   #sealedRecord = 0
 
   constructor(state: BrokerState) {
     this.#state = state
+    this.#rowsMax = state.pace.checkpointRowsPerCommit
   }
 
   /** After recovery: what the journal holds. */
@@ -52,7 +42,8 @@ export class Checkpoint {
 
   recordSealed(byteLength: number): void {
     this.#journalBytes += byteLength
-    this.#rowsMax = Math.max(ROWS_PER_COMMIT, Math.ceil(byteLength / RECORD_BYTES_PER_ROW))
+    const { checkpointRowsPerCommit, checkpointRecordBytesPerRow } = this.#state.pace
+    this.#rowsMax = Math.max(checkpointRowsPerCommit, Math.ceil(byteLength / checkpointRecordBytesPerRow))
   }
 
   /** A cycle is under way: commits are worth making even without new facts. */
@@ -78,7 +69,7 @@ export class Checkpoint {
   addTo(operations: StoreOperation[], lastSealed: number): void {
     this.#sealedRecord = lastSealed
     if (this.#target === 0) {
-      if (this.#journalBytes < CHECKPOINT_BYTES) return
+      if (this.#journalBytes < this.#state.pace.checkpointBytes) return
       this.#begin(lastSealed)
     }
     if (!this.#isFolded) {
@@ -114,8 +105,9 @@ export class Checkpoint {
   /** The newest record stays: its header carries the counters. */
   #trim(operations: StoreOperation[]): void {
     const end = Math.min(this.#target, this.#sealedRecord - 1)
+    const removedMax = this.#state.pace.checkpointTrimmedPerCommit
     let removed = 0
-    for (; this.#oldest <= end && removed < TRIMMED_PER_COMMIT; this.#oldest += 1) {
+    for (; this.#oldest <= end && removed < removedMax; this.#oldest += 1) {
       operations.push({ kind: 'remove', table: 'journal', key: numberKey(this.#oldest) })
       removed += 1
     }

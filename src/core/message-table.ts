@@ -38,6 +38,13 @@ export class MessageTable {
     return this.#young.size
   }
 
+  /** Copies of a message in durable sessions. */
+  references(messageId: number): number {
+    const young = this.#young.get(messageId)
+    if (young !== undefined) return young.references
+    return this.#counts.get(messageId)?.count ?? this.#storedCount(messageId)?.count ?? 0
+  }
+
   add(message: Message, record: number): void {
     assert(!this.#young.has(message.messageId), 'a message id is used once')
     message.bornRecord = record

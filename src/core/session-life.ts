@@ -11,6 +11,7 @@ import { deliverStored, dropCopy } from './deliver.js'
 import type { Copy } from './message.js'
 import { publishPresence } from './presence.js'
 import { publish } from './publish.js'
+import { isRetainedFull } from './retained.js'
 import { Session } from './session.js'
 import { queueLoader } from './session-rows.js'
 import { chooseMember } from './shared-subscriptions.js'
@@ -147,7 +148,7 @@ export function fireWill(state: BrokerState, session: Session, nowMs: number): v
     state.touch(session)
     state.record.willCleared(session.number)
   }
-  const { topicName } = will
+  const { topicName, retain } = will
   const { access, events } = state.ports
   if (!access.allowsEverything && !access.authorize(session, 'publish', topicName)) {
     events.emit({
@@ -160,7 +161,12 @@ export function fireWill(state: BrokerState, session: Session, nowMs: number): v
   }
   const { willDelayIntervalSec: _delay, ...rest } = will.properties
   const hasProperties = Object.keys(rest).length > 0
-  publish(state, { ...will, properties: hasProperties ? rest : null }, session, nowMs)
+  const isRetained = retain && (will.payload.length === 0 || !isRetainedFull(state, will))
+  if (retain && !isRetained) {
+    const detail = 'it is sent but not retained: the limit of retained messages is reached'
+    events.emit({ type: 'will-refused', clientId: session.clientId, topicName, detail })
+  }
+  publish(state, { ...will, retain: isRetained, properties: hasProperties ? rest : null }, session, nowMs)
   events.emit({ type: 'will-fired', clientId: session.clientId, topicName })
 }
 
@@ -189,6 +195,8 @@ export function endSession(
     const held = inflight.filter((copy) => copy.state === 'sent').map((copy) => copy.messageId)
     state.record.sessionEnded(session.number, held)
     for (const messageId of held) state.messages.release(messageId, state.recordNumber)
+    // Now and not with the next slice: what is published next must not overtake it in the group [v5 4.6.0-5].
+    if (session.formerShares !== null) purgeQueue(state, session, PURGED_PER_TURN, nowMs)
   } else {
     purgeQueue(state, session, Number.POSITIVE_INFINITY, nowMs)
     state.endedSessions.delete(session)
@@ -269,7 +277,7 @@ function purgeQueue(state: BrokerState, session: Session, copiesMax: number, now
 
 /** A bounded slice of what ended sessions still hold. @returns whether more is left. */
 export function purgeEnded(state: BrokerState, nowMs: number): boolean {
-  let left = PURGED_PER_TURN
+  let left = state.pace.purgedPerTurn
   for (const session of state.endedSessions) {
     left -= purgeQueue(state, session, left, nowMs)
     if (!session.queue.isEmpty) return true
@@ -279,7 +287,6 @@ export function purgeEnded(state: BrokerState, nowMs: number): boolean {
   }
   return false
 }
-const PURGED_PER_TURN = 1_000
 
 /** Answers with DISCONNECT where the protocol has it, closes, and takes the session off the connection. */
 export function dismiss(

@@ -6,7 +6,7 @@ import type { Durability } from '../protocol/packets.js'
 import type { ClientConnection } from './connection.js'
 import { DeadlineQueue } from './deadline-queue.js'
 import { RecordWriter } from './facts.js'
-import type { BrokerLimits } from './limits.js'
+import { type BrokerLimits, DEFAULT_PACE, type WorkPace } from './limits.js'
 import { MessageTable } from './message-table.js'
 import type { Access, AuthenticationResult } from './ports/access.js'
 import { BrokerCounters, type EventSink } from './ports/events.js'
@@ -23,6 +23,8 @@ export interface BrokerPorts {
   readonly events: EventSink
   readonly durability: Durability
   readonly ids: { randomId(): string }
+  /** Default: `DEFAULT_PACE`. */
+  readonly pace?: Partial<WorkPace>
   /** Publish `$SYS/clients/{clientId}/online` and `offline`. */
   readonly presence: boolean
   /** Authentication takes its time: wait for it, then call `Broker.authenticated`. */
@@ -32,6 +34,7 @@ export interface BrokerPorts {
 export class BrokerState {
   readonly ports: BrokerPorts
   readonly limits: BrokerLimits
+  readonly pace: WorkPace
   readonly counters = new BrokerCounters()
   /** The facts since the last commit. */
   readonly record = new RecordWriter()
@@ -63,6 +66,7 @@ export class BrokerState {
   constructor(ports: BrokerPorts) {
     this.ports = ports
     this.limits = ports.limits
+    this.pace = { ...DEFAULT_PACE, ...ports.pace }
     this.messages = new MessageTable(ports.store)
   }
 

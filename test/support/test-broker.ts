@@ -8,7 +8,7 @@
  * `turn()` is one end of turn (flush, seal, hand to the store); `settle()` turns until nothing moves, completing every
  * commit; with `holdCommits` the test completes them itself, so it can look between "written" and "durable".
  */
-import { type BrokerLimits, DEFAULT_LIMITS } from '../../src/core/limits.js'
+import { type BrokerLimits, DEFAULT_LIMITS, type WorkPace } from '../../src/core/limits.js'
 import { Broker } from '../../src/core/broker.js'
 import type { ClientConnection } from '../../src/core/connection.js'
 import type { Access } from '../../src/core/ports/access.js'
@@ -38,6 +38,7 @@ export const ALLOW_ALL: Access = {
 
 export interface TestBrokerOptions {
   limits?: Partial<BrokerLimits>
+  pace?: Partial<WorkPace>
   access?: Access
   store?: Store
   clock?: FakeClock
@@ -78,6 +79,7 @@ export class TestBroker {
       durability: 'flush',
       ids: { randomId: () => `id-${++this.#ids}` },
       presence: options.presence ?? false,
+      ...(options.pace === undefined ? {} : { pace: options.pace }),
       authenticating: (connection, pending) => {
         void pending.then((result) => this.core.authenticated(connection, result, this.clock.nowMs()))
       },
