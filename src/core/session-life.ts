@@ -196,7 +196,7 @@ export function endSession(
     state.record.sessionEnded(session.number, held)
     for (const messageId of held) state.messages.release(messageId, state.recordNumber)
     // Now and not with the next slice: what is published next must not overtake it in the group [v5 4.6.0-5].
-    if (session.formerShares !== null) purgeQueue(state, session, PURGED_PER_TURN, nowMs)
+    if (session.formerShares !== null) purgeQueue(state, session, state.pace.purgedPerTurn, nowMs)
   } else {
     purgeQueue(state, session, Number.POSITIVE_INFINITY, nowMs)
     state.endedSessions.delete(session)
