@@ -162,7 +162,6 @@ export class NativeDecoder implements PacketDecoder {
     if (type >= FIRST_RESERVED_TYPE && type <= LAST_RESERVED_TYPE) {
       throw protocolError(`packet type ${type} is reserved and not yet spoken here`)
     }
-    if (type === 0 || type > DELIVER) throw malformed(`there is no packet type ${type}`)
     const fields = this.#value(cursor, start, 1)
     return decodeControlPacket(type, fields as readonly unknown[])
   }

@@ -5,6 +5,7 @@
  */
 import { Packr, RESET_BUFFER_MODE, Unpackr } from 'msgpackr'
 import { assert } from '../../base/assert.js'
+import { malformed } from './wire.js'
 
 const packr = new Packr({
   useRecords: false,
@@ -29,9 +30,16 @@ export function pack(value: unknown): Uint8Array {
   return packr.pack(value, RESET_BUFFER_MODE)
 }
 
-/** Exactly one value in `bytes[start, end)`. Binaries are views. */
+/**
+ * Exactly one value in `bytes[start, end)`. Binaries are views.
+ * @throws ProtocolError should msgpackr refuse what the walk has passed: no input may look like a failure of ours.
+ */
 export function unpackRange(bytes: Uint8Array, start: number, end: number): unknown {
-  return unpackr.unpack(bytes, { start, end })
+  try {
+    return unpackr.unpack(bytes, { start, end })
+  } catch {
+    throw malformed('the packet is not msgpack')
+  }
 }
 
 /** msgpackr writes numbers from 2^32 on as floats, BigInts as int 64; the wire has no floats. */

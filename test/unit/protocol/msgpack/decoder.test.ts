@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { CodecLimits } from '../../../../src/protocol/codec.js'
 import { nativeCodec } from '../../../../src/protocol/msgpack/codec.js'
-import { pack } from '../../../../src/protocol/msgpack/packer.js'
+import { pack, unpackRange } from '../../../../src/protocol/msgpack/packer.js'
 import type { Packet, PublishPacket } from '../../../../src/protocol/packets.js'
 import { ProtocolError } from '../../../../src/protocol/protocol-error.js'
 import { VECTOR_LIMITS } from './vectors.js'
@@ -100,6 +100,20 @@ t.test('bytes of a topic known as text are checked again when they are not its U
     reasonCodeOf(() => decoder.decode(latin1, () => t.fail('no packet'))),
     0x81,
   )
+})
+
+t.test('what msgpackr alone refuses is malformed too, not a failure of ours', async (t) => {
+  for (const bytes of [
+    [0xdd, 0xff, 0xff, 0xff, 0xff],
+    [0x92, 1],
+    [0xd6, 0x99, 1, 2, 3, 4],
+    [1, 1],
+  ]) {
+    t.equal(
+      reasonCodeOf(() => unpackRange(Uint8Array.from(bytes), 0, bytes.length)),
+      0x81,
+    )
+  }
 })
 
 t.test('an error of the receiver reaches the caller as it is', async (t) => {
