@@ -32,7 +32,7 @@ export interface RetainedMessage {
 
 /** What is still to be sent to one new subscription. */
 export interface RetainedJob {
-  readonly subscription: SessionSubscription
+  subscription: SessionSubscription
   readonly topics: RetainedWalk<RetainedMessage>
 }
 
@@ -129,16 +129,27 @@ function bodyOf(state: BrokerState, message: RetainedMessage): StoredBody {
   return readRetainedRow(row).body
 }
 
-/** A subscription is new (or asks again): its retained messages go out bit by bit, after the SUBACK. */
+/** A subscription is new (or asks again, and starts over): its retained messages go out bit by bit, after the SUBACK. */
 export function startRetained(
   state: BrokerState,
   connection: ClientConnection,
   subscription: SessionSubscription,
 ): void {
   const topics = state.retained.iterate(subscription.topicFilter)
-  connection.retainedJobs ??= []
-  connection.retainedJobs.push({ subscription, topics })
+  const { subscriptionNumber } = subscription
+  const jobs = (connection.retainedJobs ?? []).filter(
+    (job) => job.subscription.subscriptionNumber !== subscriptionNumber,
+  )
+  jobs.push({ subscription, topics })
+  connection.retainedJobs = jobs
   state.retainedJobConnections.add(connection)
+}
+
+/** A subscription was replaced and wants no new start: what is still to come goes by the new terms. */
+export function changeRetained(connection: ClientConnection, subscription: SessionSubscription): void {
+  for (const job of connection.retainedJobs ?? []) {
+    if (job.subscription.subscriptionNumber === subscription.subscriptionNumber) job.subscription = subscription
+  }
 }
 
 /** A bounded slice of every job. @returns whether one of them could go on at once. */

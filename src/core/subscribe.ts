@@ -11,7 +11,7 @@ import { ProtocolError } from '../protocol/protocol-error.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
 import { parseFilter, type ParsedFilter, topicFilterProblem } from '../protocol/topics.js'
 import type { ClientConnection } from './connection.js'
-import { startRetained } from './retained.js'
+import { changeRetained, startRetained } from './retained.js'
 import type { Session, SessionSubscription } from './session.js'
 import type { BrokerState } from './state.js'
 
@@ -34,6 +34,7 @@ export function receiveSubscribe(
     }
     reasonCodes.push(granted.subscription.qos)
     if (granted.isRetainedWanted) withRetained.push(granted.subscription)
+    else changeRetained(connection, granted.subscription)
   }
   const suback: SubackPacket = { type: PacketType.SUBACK, packetId: packet.packetId, reasonCodes, properties: null }
   connection.link.sendAfterCommit(suback)
