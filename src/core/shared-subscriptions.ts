@@ -1,7 +1,8 @@
 /**
  * `$share/{name}/{filter}`: which member gets the next message. Round-robin over the members that are connected and
- * not congested; if there is none, over those whose session will take it later; a group never drops while it has one.
+ * not congested; if there is none, over those whose session will take it later; a full queue comes last.
  */
+import { isQueueFull } from './deliver.js'
 import type { Session } from './session.js'
 import type { BrokerState } from './state.js'
 import type { ShareGroup, Subscription } from './topic-tree.js'
@@ -33,12 +34,13 @@ export function chooseMember(
   return fallback
 }
 
-const READY = 3
+const READY = 4
 
-/** 3 takes it at once · 2 connected, but busy · 1 not connected, its session keeps it. */
+/** 4 takes it at once · 3 connected, but busy · 2 not connected, its session keeps it · 1 its queue is full. */
 function rankOf(session: Session, state: BrokerState): number {
+  if (isQueueFull(state, session, 0)) return 1
   const connection = session.connection
-  if (connection === null) return 1
+  if (connection === null) return 2
   const isBusy = !session.queue.isEmpty || connection.outstanding >= connection.receiveMaximum
-  return isBusy || connection.link.bufferedBytes > state.limits.outputBufferBytesMax ? 2 : READY
+  return isBusy || connection.link.bufferedBytes > state.limits.outputBufferBytesMax ? 3 : READY
 }
