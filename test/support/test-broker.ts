@@ -17,6 +17,7 @@ import type { Link, LinkDescription } from '../../src/core/ports/link.js'
 import type { Store } from '../../src/core/ports/store.js'
 import type { Delivery, Publication } from '../../src/protocol/codec.js'
 import {
+  type AckPacket,
   type AckPacketType,
   type ConnectPacket,
   type Packet,
@@ -52,7 +53,9 @@ export function testBroker(options: TestBrokerOptions = {}): TestBroker {
 }
 
 type PacketTypeName = keyof typeof PacketType
-export type Received<N extends PacketTypeName> = Extract<Packet, { type: (typeof PacketType)[N] }>
+export type Received<N extends PacketTypeName> = (typeof PacketType)[N] extends AckPacketType
+  ? AckPacket
+  : Extract<Packet, { type: (typeof PacketType)[N] }>
 
 export class TestBroker {
   readonly options: TestBrokerOptions
