@@ -79,6 +79,8 @@ export class Broker {
       retained: state.retained.size,
       quarantined: [],
     })
+    // Before anybody can connect: a client that comes back must not call off a Will that was due long ago.
+    this.handleTimeout(nowMs)
   }
 
   #connectionLostInCrash(session: Session, nowMs: number): void {

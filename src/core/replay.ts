@@ -182,7 +182,10 @@ class Replay implements FactHandler {
 
   sessionConnected(number: number, sessionExpiryIntervalSec: number, will: WillMessage | null): void {
     const session = this.#session(number)
-    if (session !== null) applyConnected(this.#state, session, sessionExpiryIntervalSec, will)
+    if (session === null) return
+    applyConnected(this.#state, session, sessionExpiryIntervalSec, will)
+    // CONNACK said so.
+    session.lost = null
   }
 
   sessionDisconnected(number: number, atMs: number, sessionExpiryIntervalSec: number, willDueAtMs: number): void {
