@@ -108,7 +108,10 @@ export function deliverStored(
 }
 
 function noteEnqueued(state: BrokerState, session: Session, message: Message, copy: Copy, packetId: number): void {
-  if (!session.isDurable) return
+  if (!session.isDurable) {
+    message.isKept = true
+    return
+  }
   state.touch(session)
   if (message.row === 'stored') state.messages.hold(message.messageId, state.recordNumber)
   else message.references += 1

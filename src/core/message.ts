@@ -24,6 +24,8 @@ export class Message implements Publication {
   row: 'young' | 'sealed' | 'stored' = 'young'
   /** The body has been given up because the row has it. */
   isEvicted = false
+  /** A session without rows needs the body, and the row may go before that session does. */
+  isKept = false
 
   constructor(
     messageId: number,
@@ -47,6 +49,7 @@ export class Message implements Publication {
   }
 
   evict(): void {
+    if (this.isKept) return
     this.payload = NO_BYTES
     this.properties = null
     this.wire = null
