@@ -38,8 +38,13 @@ export function openSession(
 /** Memory only: for `openSession`, recovery and replay. */
 export function registerSession(state: BrokerState, session: Session): void {
   state.sessionsByNumber.set(session.number, session)
-  if (session.hasEnded) state.endedSessions.add(session)
-  else state.sessions.set(session.clientId, session)
+  if (session.hasEnded) {
+    state.endedSessions.add(session)
+    return
+  }
+  // A replayed journal may open a session again that ended long ago; the client's present one is the newest.
+  const known = state.sessions.get(session.clientId)
+  if (known === undefined || known.number < session.number) state.sessions.set(session.clientId, session)
 }
 
 /** The session has a connection again: deadlines stop, the new Will waits. */
