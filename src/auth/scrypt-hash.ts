@@ -1,6 +1,6 @@
 /**
- * Password hashes in PHC form, `$scrypt$ln=15,r=8,p=1$<salt>$<hash>`: parsed and compared (`tallymq passwd` makes them). Hashing runs on the
- * thread pool, never on the event loop; how much of it at one time is the caller's to bound.
+ * Password hashes in PHC form, `$scrypt$ln=15,r=8,p=1$<salt>$<hash>`: parsed and compared (`tallymq passwd` makes
+ * them). Hashing runs on the thread pool, never on the event loop; how much of it at one time the caller bounds.
  */
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto'
 

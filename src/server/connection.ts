@@ -5,42 +5,25 @@
  *   open ──close(), expired()──▶ closing ──socket closed──▶ closed
  *     └───────────────socket closed────────────────────────────▲
  */
-import type { Clock } from '../base/clock.js'
 import type { Link, LinkDescription } from '../core/ports/link.js'
 import type { TransportPeer, TransportSocket } from '../core/ports/transport.js'
 import { keepAliveWindowMs } from '../core/keep-alive.js'
 import { CloseCode, closeCodeFor } from '../protocol/close-codes.js'
-import type { Codec, CodecLimits, Delivery, Publication } from '../protocol/codec.js'
+import type { Codec, Delivery, Publication } from '../protocol/codec.js'
 import { type AckPacketType, type Packet, PacketType, type ProtocolLevel } from '../protocol/packets.js'
 import { ProtocolError } from '../protocol/protocol-error.js'
-import { ReasonCode } from '../protocol/reason-codes.js'
-import type { CoreApi, CoreConnection } from './core-api.js'
-import type { Heartbeat, HeartbeatCause, HeartbeatPeer, HeartbeatPhase, RoundTrip } from './heartbeat.js'
-import { type DecodeScope, Intake, type IntakeOwner } from './intake.js'
+import type { ConnectionHost } from './connection-host.js'
+import type { CoreConnection } from './core-api.js'
+import { farewellAfterFailure } from './farewell.js'
+import type { HeartbeatCause, HeartbeatPeer, HeartbeatPhase, RoundTrip } from './heartbeat.js'
+import { Intake, type IntakeOwner } from './intake.js'
 import { Outbox } from './outbox.js'
-import type { Turn, TurnMember } from './turn.js'
-import type { WriterPool } from './writer-pool.js'
+import type { TurnMember } from './turn.js'
 
 /** Who asked not to read. */
 const BY_CORE = 1
 const BY_JOURNAL = 2
 const BY_SHUTDOWN = 4
-
-/** What all connections share. */
-export interface ConnectionHost {
-  readonly core: CoreApi<CoreConnection>
-  readonly turn: Turn
-  readonly heartbeat: Heartbeat
-  readonly clock: Clock
-  readonly writers: WriterPool
-  readonly codecLimits: CodecLimits
-  readonly outputBufferBytesMax: number
-  readonly decodeScope: DecodeScope
-  /** The socket is gone. */
-  gone(connection: Connection): void
-  /** Our bug: stop. */
-  fail(error: unknown): void
-}
 
 interface PendingClose {
   readonly closeCode: number
@@ -104,7 +87,7 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
     this.#state = 'closed'
     this.#outbox.discard()
     this.#intake.discard()
-    this.#shell.gone(this)
+    this.#shell.gone(this.slot)
     if (wasOpen) this.#lost(detail, this.#shell.clock.nowMs())
   }
 
@@ -223,7 +206,7 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
       if (this.#pendingBytes() > 0) this.#shell.heartbeat.writePending(this.slot, nowMs)
     }
     if (this.#pendingClose !== null && !this.#outbox.hasBarrier) this.#end(this.#pendingClose)
-    else if (this.#toldFull) this.#checkDrained()
+    else this.#checkDrained()
   }
 
   seal(): void {
@@ -251,8 +234,7 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
   // ── the heartbeat asks ──
 
   get phase(): HeartbeatPhase {
-    if (this.#state !== 'open') return 'closing'
-    return this.client.state === 'closed' ? 'closing' : this.client.state
+    return this.#state !== 'open' || this.client.state === 'closed' ? 'closing' : this.client.state
   }
 
   get keepAliveWindowMs(): number {
@@ -280,7 +262,7 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
   }
 
   expired(cause: HeartbeatCause, nowMs: number): void {
-    const { core, turn } = this.#shell
+    const { core } = this.#shell
     switch (cause) {
       case 'connect':
         this.#forcedCloseCode = CloseCode.NO_CONNECT
@@ -301,9 +283,8 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
         break
       case 'close':
         this.#socket.destroy()
-        break
     }
-    turn.schedule()
+    this.#shell.turn.schedule()
   }
 
   // ── closing ──
@@ -311,23 +292,9 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
   /** The disk or an invariant broke: tells the peer, with nothing in it that could be taken for an acknowledgement. */
   stopAfterFailure(nowMs: number): void {
     if (this.#state !== 'open') return
-    const wasWaitingForConnack = this.#outbox.hasBarrier
+    const farewell = farewellAfterFailure(this.client.state, this.#outbox.hasBarrier, this.#protocolLevel)
     this.#outbox.discardHeld()
-    const { state } = this.client
-    if (wasWaitingForConnack) {
-      this.send({
-        type: PacketType.CONNACK,
-        sessionPresent: false,
-        reasonCode: ReasonCode.SERVER_UNAVAILABLE,
-        properties: {},
-      })
-    } else if (state === 'connected' && this.#protocolLevel === 5) {
-      this.send({
-        type: PacketType.DISCONNECT,
-        reasonCode: ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR,
-        properties: null,
-      })
-    }
+    if (farewell !== null) this.send(farewell)
     this.#close(CloseCode.INTERNAL_ERROR, 'the broker has stopped because of an internal error')
     this.flush(nowMs)
   }
@@ -378,8 +345,6 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
     this.#shell.heartbeat.closing(this.slot, this.#shell.clock.nowMs())
   }
 
-  // ── small things ──
-
   /** Before CONNECT was accepted only the decoder knows what the peer speaks, and the refusal must be in that. */
   get #protocolLevel(): ProtocolLevel {
     if (this.#isAccepted) return this.client.protocolLevel
@@ -411,8 +376,7 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
   }
 
   #checkDrained(): void {
-    if (!this.#toldFull) return
-    if (this.bufferedBytes * 2 >= this.#shell.outputBufferBytesMax) return
+    if (!this.#toldFull || this.bufferedBytes * 2 >= this.#shell.outputBufferBytesMax) return
     this.#toldFull = false
     this.#shell.turn.markDrained(this)
   }

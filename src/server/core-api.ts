@@ -1,5 +1,5 @@
 /**
- * What the shell uses of the core, as a type: `core/broker.ts` satisfies it, and so do the fakes of the shell's own tests.
+ * What the shell uses of the core, as a type: `core/broker.ts` satisfies it, and so do the fakes of the shell's tests.
  */
 import type { AuthenticationResult } from '../core/ports/access.js'
 import type { Link } from '../core/ports/link.js'

@@ -1,10 +1,10 @@
 /**
- * The one scheduler for every connection: CONNECT deadline, MQTT Keep Alive, transport ping with its answer, peers that
- * stopped reading, closes that do not end. Pure: the caller passes `nowMs` and calls `tick`; sockets are behind `HeartbeatPeer`.
+ * The one scheduler for every connection: CONNECT deadline, MQTT Keep Alive, transport ping with its answer, peers
+ * that stopped reading, closes that do not end. Pure: the caller passes `nowMs` and calls `tick`.
  *
- * The idea: what happens often only writes one number (`heard`), and each slot has one number saying when to look again.
- * `tick` compares those numbers, a fifth of them each time, and only where one is due does it touch an object. No timer
- * object per connection, nothing to re-arm, O(1) per event.
+ * The idea: what happens often only writes one number (`heard`), and each slot has one number saying when to look
+ * again. `tick` compares those numbers, a fifth of them each time, and only where one is due does it touch an object.
+ * No timer object per connection, nothing to re-arm, O(1) per event.
  */
 export type HeartbeatPhase = 'awaiting-connect' | 'authenticating' | 'connected' | 'closing'
 export type HeartbeatCause = 'connect' | 'keep-alive' | 'ping' | 'write' | 'close'

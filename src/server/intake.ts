@@ -14,7 +14,7 @@ export interface IntakeOwner {
   decodeFailed(error: unknown, nowMs: number): void
 }
 
-/** One for all connections: a decoder wants a function to call, and one per connection would be a closure per connection. */
+/** One for all connections: a decoder wants a function to call, and a closure per connection would be one too many. */
 export class DecodeScope {
   #current: Intake | null = null
   #nowMs = 0

@@ -1,4 +1,7 @@
-/** Binds servers to addresses, says in plain words why it cannot, and refuses what would put an open broker on a network. */
+/**
+ * Binds servers to addresses, says in plain words why it cannot, and refuses what would put an open broker on a
+ * network.
+ */
 import type { AddressInfo, Server } from 'node:net'
 
 export class ListenError extends Error {
@@ -25,8 +28,8 @@ export function checkExposure(
   if (!access.allowsEverything || allowPublicAnonymous || isLoopback(host)) return
   throw new ListenError(
     'PUBLIC_WITHOUT_ACCESS_RULES',
-    `refusing to listen on ${host} while access.mode is allow-all: anybody who reaches it could read and publish everything. ` +
-      'Set access.mode to rules, listen on 127.0.0.1, or permit it with --allow-public-anonymous ' +
+    `refusing to listen on ${host} while access.mode is allow-all: anybody who reaches it could read and publish ` +
+      'everything. Set access.mode to rules, listen on 127.0.0.1, or permit it with --allow-public-anonymous ' +
       '(config: access.allowPublicAnonymous: true).',
   )
 }

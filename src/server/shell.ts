@@ -9,7 +9,8 @@ import type { Store } from '../core/ports/store.js'
 import type { TransportAcceptor, TransportPeer, TransportSocket } from '../core/ports/transport.js'
 import type { Codec, CodecLimits } from '../protocol/codec.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
-import { Connection, type ConnectionHost } from './connection.js'
+import { Connection } from './connection.js'
+import type { ConnectionHost } from './connection-host.js'
 import type { CoreApi, CoreConnection } from './core-api.js'
 import { Heartbeat, type HeartbeatOptions, TICK_MS } from './heartbeat.js'
 import { DecodeScope } from './intake.js'
@@ -125,9 +126,9 @@ export class Shell implements TransportAcceptor, ConnectionHost {
 
   // ── for connections ──
 
-  gone(connection: Connection): void {
-    this.#connections[connection.slot] = null
-    this.heartbeat.close(connection.slot)
+  gone(slot: number): void {
+    this.#connections[slot] = null
+    this.heartbeat.close(slot)
     this.#connectionCount -= 1
     if (this.#connectionCount > 0) return
     const waiters = this.#goneWaiters

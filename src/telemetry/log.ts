@@ -1,7 +1,7 @@
 /**
- * The log: what the core reports, as pino lines on stderr. Each kind of event has a level and a bound per second, so that
- * a flood of bad packets costs its senders more than us; what was left out is counted and said. Never payloads, never
- * passwords: events carry none, and `redact` stands behind that.
+ * The log: what the core reports, as pino lines on stderr. Each kind of event has a level and a bound per second, so
+ * that a flood of bad packets costs its senders more than us; what was left out is counted and said. Never payloads,
+ * never passwords: events carry none, and `redact` stands behind that.
  */
 import { type DestinationStream, destination, type Level, type Logger, pino } from 'pino'
 import type { Clock } from '../base/clock.js'

@@ -1,6 +1,6 @@
 /**
- * The only module that touches the private parts of `ws`. What it gains: [frame header][packets] leave in one buffer and
- * one write, without the option objects, the header buffer and the cork of `ws.send` (measured: several times the rate).
+ * The only module that touches the private parts of `ws`. What it gains: [frame header][packets] leave in one buffer
+ * and one write, without the option objects, the header buffer and the cork of `ws.send` (several times the rate).
  * The parts are tried once at start (`canWriteFrames`); where they are missing or behave otherwise, `ws.send` does it.
  */
 import type { IncomingMessage } from 'node:http'

@@ -1,7 +1,7 @@
 /**
- * Which HTTP upgrade becomes a WebSocket, decided before any session, codec or buffer exists. Pure: a request's facts in,
- * an endpoint or a refusal with its HTTP status out. The order of the checks is the order a client author would want to
- * fix them in.
+ * Which HTTP upgrade becomes a WebSocket, decided before any session, codec or buffer exists. Pure: a request's facts
+ * in, an endpoint or a refusal with its HTTP status out. The order of the checks is the order a client author would
+ * want to fix them in.
  */
 import type { IncomingHttpHeaders } from 'node:http'
 

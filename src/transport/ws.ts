@@ -2,8 +2,8 @@
  * WebSocket: HTTP upgrades in, `TransportSocket`s out. `ws` parses and checks frames, with every limit of it set here;
  * what leaves is framed in `ws-frames.ts`. Which upgrade is let in is decided in `ws-upgrade.ts`.
  *
- * A socket is a subclass of ws' WebSocket that overrides `emit`: no listener and no closure exists per connection, which
- * is what keeps an idle session in a few KiB.
+ * A socket is a subclass of ws' WebSocket that overrides `emit`: no listener and no closure exists per connection,
+ * which is what keeps an idle session in a few KiB.
  */
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'

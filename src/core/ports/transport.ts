@@ -1,6 +1,6 @@
 /**
- * Between the shell and the sockets: what a transport (`transport/ws.ts`, `transport/tcp.ts`) gives to `server/` and what
- * it is given. Types only. A transport frames and moves bytes; it knows no packet, no session and no timer.
+ * Between the shell and the sockets: what a transport (`transport/ws.ts`, `transport/tcp.ts`) gives to `server/` and
+ * what it is given. Types only. A transport frames and moves bytes; it knows no packet, no session and no timer.
  */
 import type { Codec, WrittenBytes } from '../../protocol/codec.js'
 import type { LinkDescription } from './link.js'

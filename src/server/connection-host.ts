@@ -1,0 +1,23 @@
+/** What all connections share, as one of them sees it; `shell.ts` is it. */
+import type { Clock } from '../base/clock.js'
+import type { CodecLimits } from '../protocol/codec.js'
+import type { CoreApi, CoreConnection } from './core-api.js'
+import type { Heartbeat } from './heartbeat.js'
+import type { DecodeScope } from './intake.js'
+import type { Turn } from './turn.js'
+import type { WriterPool } from './writer-pool.js'
+
+export interface ConnectionHost {
+  readonly core: CoreApi<CoreConnection>
+  readonly turn: Turn
+  readonly heartbeat: Heartbeat
+  readonly clock: Clock
+  readonly writers: WriterPool
+  readonly codecLimits: CodecLimits
+  readonly outputBufferBytesMax: number
+  readonly decodeScope: DecodeScope
+  /** The socket is gone. */
+  gone(slot: number): void
+  /** Our bug: stop. */
+  fail(error: unknown): void
+}
