@@ -92,6 +92,12 @@ function sessionRow(session: Session, record: number): Uint8Array {
   const front = queue.front()
   writer.varint(front.length)
   for (const copy of front) writeCopy(writer, copy)
+  writer.varint(session.formerShares?.size ?? 0)
+  for (const [subscriptionNumber, { shareName, topicFilter }] of session.formerShares ?? []) {
+    writer.varint(subscriptionNumber)
+    writer.text(shareName)
+    writer.text(topicFilter)
+  }
   return writer.take()
 }
 
@@ -124,6 +130,8 @@ export function readSessionRow(number: number, row: Uint8Array, windowCopies: nu
   const coldCount = reader.varint()
   const byteLength = reader.varint()
   session.queue.restore(readList(reader, readCopy), firstChunk, nextChunk, coldCount, byteLength)
+  const formerShares = readList(reader, readFormerShare)
+  if (formerShares.length > 0) session.formerShares = new Map(formerShares)
   session.rowFirstChunk = firstChunk
   assert(reader.isAtEnd, `the row of session ${number} is read to its end`)
   return { session, subscriptions }
@@ -150,6 +158,10 @@ function readList<T>(reader: ByteReader, read: (reader: ByteReader) => T): T[] {
 
 function readNumber(reader: ByteReader): number {
   return reader.varint()
+}
+
+function readFormerShare(reader: ByteReader): [number, { shareName: string; topicFilter: string }] {
+  return [reader.varint(), { shareName: reader.text(), topicFilter: reader.text() }]
 }
 
 function readLost(reader: ByteReader): [(typeof DROP_REASONS)[number], number] {
