@@ -22,6 +22,8 @@ import { fromTheirs, toTheirs } from '../unit/protocol/mqtt/their-packets.js'
 
 const numRuns = Math.max(500, Math.floor(Number(process.env.TALLYMQ_FUZZ_RUNS ?? 0) / 50))
 const LEVELS = [3, 4, 5] as const
+// A long run is started by hand and takes as long as it takes.
+if (numRuns > 500) t.setTimeout(86_400_000)
 
 function parseTheirs(level: ProtocolLevel, data: Uint8Array): TheirPacket[] {
   const theirs = parser({ protocolVersion: level })

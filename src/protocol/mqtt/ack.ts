@@ -2,6 +2,7 @@
  * PUBACK, PUBREC, PUBREL and PUBCOMP [v5 3.4 to 3.7] [v311 3.4 to 3.7]: one layout under four names. Before MQTT 5
  * they hold the packet identifier and nothing else; in MQTT 5 the same short form means success without properties.
  */
+import { assert } from '../../base/assert.js'
 import { type AckPacket, type AckPacketType, PACKET_ID_MAX, type ProtocolLevel } from '../packets.js'
 import { ReasonCode } from '../reason-codes.js'
 import { checkReasonCode, requiredFlags } from './fixed-header.js'
@@ -24,6 +25,7 @@ export function decodeAck(reader: PacketReader, type: AckPacketType, protocolLev
 /** The native protocol's range of ids has no MQTT form, so it becomes one packet for each id. */
 export function encodeAck(out: PacketBuffer, packet: AckPacket, protocolLevel: ProtocolLevel): void {
   const last = packet.lastPacketId ?? packet.packetId
+  assert(last >= 1 && last <= PACKET_ID_MAX, 'a range of acknowledgements ends at a packet identifier')
   for (let packetId = packet.packetId; ; packetId = packetId === PACKET_ID_MAX ? 1 : packetId + 1) {
     if (protocolLevel === 5 && packet.properties !== null) encodeLongAck(out, packet, packetId)
     else encodeShortAck(out, packet.type, packetId, packet.reasonCode, protocolLevel)

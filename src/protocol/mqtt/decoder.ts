@@ -3,8 +3,9 @@
  * lie; only a packet that a chunk leaves unfinished is carried over, in memory that grows with the bytes that have
  * come and not with the length that was announced. After an error nothing more is read from the stream.
  */
+import { unreachable } from '../../base/assert.js'
 import type { CodecLimits, PacketDecoder } from '../codec.js'
-import { type AckPacketType, type Packet, PacketType, type ProtocolLevel } from '../packets.js'
+import { type Packet, PacketType, type ProtocolLevel } from '../packets.js'
 import { ProtocolError } from '../protocol-error.js'
 import { ReasonCode } from '../reason-codes.js'
 import { decodeAck } from './ack.js'
@@ -134,7 +135,7 @@ export class MqttDecoder implements PacketDecoder {
     const firstByte = bytes[offset] as number
     const reader = this.#reader
     reader.open(bytes, this.#bodyStart, this.#packetEnd)
-    const type = (firstByte >>> 4) as PacketType
+    const type = (firstByte >>> 4) as Exclude<PacketType, typeof PacketType.RESERVED> // refused with the header
     const level = this.#level
     if (level === 0 || type === PacketType.CONNECT) return this.#readConnect()
     if (type === PacketType.PUBLISH) return decodePublish(reader, firstByte, level)
@@ -163,13 +164,15 @@ export class MqttDecoder implements PacketDecoder {
   }
 }
 
-function decodeOther(reader: PacketReader, type: PacketType, level: ProtocolLevel): Packet {
+type OtherType = Exclude<PacketType, typeof PacketType.RESERVED | typeof PacketType.CONNECT | typeof PacketType.PUBLISH>
+
+function decodeOther(reader: PacketReader, type: OtherType, level: ProtocolLevel): Packet {
   switch (type) {
     case PacketType.PUBACK:
     case PacketType.PUBREC:
     case PacketType.PUBREL:
     case PacketType.PUBCOMP:
-      return decodeAck(reader, type satisfies AckPacketType, level)
+      return decodeAck(reader, type, level)
     case PacketType.CONNACK:
       return decodeConnack(reader, level)
     case PacketType.SUBSCRIBE:
@@ -188,6 +191,6 @@ function decodeOther(reader: PacketReader, type: PacketType, level: ProtocolLeve
     case PacketType.AUTH:
       return decodeAuth(reader)
     default:
-      return malformed(`packet type ${type} cannot stand here`)
+      return unreachable(type, 'packet type')
   }
 }

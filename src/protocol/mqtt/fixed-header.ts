@@ -5,6 +5,9 @@ import { type PacketType as AnyPacketType, PacketType, type ProtocolLevel } from
 import { isReasonCodeLegal } from '../reason-codes.js'
 import { malformed, violation } from './packet-reader.js'
 
+/** By type: the table of types is in their order. */
+const NAMES = Object.keys(PacketType)
+
 /** The low four bits that a type must have; PUBLISH uses them for itself [v5 MQTT-2.1.3-1] [v311 MQTT-2.2.2-1]. */
 export function requiredFlags(type: number): number {
   return type === PacketType.PUBREL || type === PacketType.SUBSCRIBE || type === PacketType.UNSUBSCRIBE ? 2 : 0
@@ -25,7 +28,7 @@ export function checkFirstByte(firstByte: number, level: ProtocolLevel | 0): voi
   const required = requiredFlags(type)
   // MQTT 3.1 repeats PUBREL, SUBSCRIBE and UNSUBSCRIBE with DUP set; later versions have no such bit.
   const flags = level === 3 && required === 2 ? firstByte & 0x07 : firstByte & 0x0f
-  if (flags !== required) malformed(`the flags of packet type ${type} are ${required}`)
+  if (flags !== required) malformed(`the flags of ${NAMES[type]} are ${required}`)
 }
 
 const LEGAL = new Uint8Array(16 * 256)
@@ -38,7 +41,7 @@ for (const type of Object.values(PacketType)) {
 /** [v5 MQTT-3.2.2-8, 3.4.2-1, 3.5.2-1, 3.6.2-1, 3.7.2-1, 3.9.3-2, 3.11.3-2, 3.14.2-1, 3.15.2-1] */
 export function checkReasonCode(type: AnyPacketType, reasonCode: number): number {
   if (LEGAL[type * 256 + reasonCode] === 0) {
-    violation(`packet type ${type} has no reason code 0x${reasonCode.toString(16).padStart(2, '0')}`)
+    violation(`${NAMES[type]} has no reason code 0x${reasonCode.toString(16).padStart(2, '0')}`)
   }
   return reasonCode
 }

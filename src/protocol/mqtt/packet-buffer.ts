@@ -86,7 +86,7 @@ export class PacketBuffer {
 
   /** @returns where the section begins, counted so that growing does not move it, for `endSection` with the same guess. */
   beginSection(expectedLength: number): number {
-    const width = variableByteIntegerWidth(expectedLength)
+    const width = variableByteIntegerWidth(checkLength(expectedLength))
     this.reserve(width)
     const start = this.position
     this.position = start + width
@@ -96,8 +96,7 @@ export class PacketBuffer {
   endSection(section: number, expectedLength: number): void {
     const bodyStart = this.#start + section + variableByteIntegerWidth(expectedLength)
     const length = this.position - bodyStart
-    if (length > VARIABLE_BYTE_INTEGER_MAX) tooLong(`a packet of ${length} bytes`)
-    const shift = variableByteIntegerWidth(length) - variableByteIntegerWidth(expectedLength)
+    const shift = variableByteIntegerWidth(checkLength(length)) - variableByteIntegerWidth(expectedLength)
     if (shift !== 0) this.#moveBody(bodyStart, shift)
     putVariableByteInteger(this.bytes, this.#start + section, length)
   }
@@ -188,7 +187,13 @@ export function putBytes(bytes: Uint8Array, position: number, piece: Uint8Array)
   return position + length
 }
 
-/** No packet may be so long, so it is refused before it does harm; the message that held it stays where it is. */
-export function tooLong(what: string): never {
+/** Of a section, before memory is spent on it. */
+export function checkLength(length: number): number {
+  if (length > VARIABLE_BYTE_INTEGER_MAX) tooLong(`a packet of ${length} bytes`)
+  return length
+}
+
+/** Refused before it does harm; the message that held it stays where it is. */
+function tooLong(what: string): never {
   throw new ProtocolError(ReasonCode.PACKET_TOO_LARGE, `MQTT has no room for ${what}`)
 }

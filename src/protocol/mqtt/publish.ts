@@ -6,7 +6,13 @@
 import { utf8ByteLength } from '../../base/utf8.js'
 import type { Delivery, Publication } from '../codec.js'
 import { PacketType, type ProtocolLevel, type PublishPacket, type QoS } from '../packets.js'
-import { PacketBuffer, putBytes, putVariableByteInteger, variableByteIntegerWidth } from './packet-buffer.js'
+import {
+  checkLength,
+  PacketBuffer,
+  putBytes,
+  putVariableByteInteger,
+  variableByteIntegerWidth,
+} from './packet-buffer.js'
 import { malformed, type PacketReader, violation } from './packet-reader.js'
 import {
   decodeProperties,
@@ -105,7 +111,7 @@ function remainingLength(
   let length = topicLength + payloadLength
   if (qos !== 0) length += 2
   if (protocolLevel === 5) length += variableByteIntegerWidth(propertiesLength) + propertiesLength
-  return length
+  return checkLength(length)
 }
 
 /** DUP says whether this very copy was sent before, and QoS 0 copies never were [v5 MQTT-3.3.1-2, 3.3.1-3]. */

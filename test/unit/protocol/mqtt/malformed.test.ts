@@ -87,6 +87,7 @@ const PROPERTIES: readonly Row[] = [
   ['Content Type twice, empty', 5, "30 0a 00 01 'a' 06 03 00 00 03 00 00", 0x82],
   ['Correlation Data twice', 5, "30 0a 00 01 'a' 06 09 00 00 09 00 00", 0x82],
   ['Subscription Identifier 0 in PUBLISH', 5, "30 06 00 01 'a' 02 0b 00", 0x82],
+  ['Correlation Data beyond the end', 5, "30 08 00 01 'a' 04 09 00 02 ff", 0x81],
   ['a Response Topic of ill-formed UTF-8', 5, "30 08 00 01 'a' 04 08 00 01 ff", 0x81],
   ['a Content Type with U+0000', 5, "30 08 00 01 'a' 04 03 00 01 00", 0x81],
   ['a user property name of ill-formed UTF-8', 5, "30 0a 00 01 'a' 06 26 00 01 ff 00 00", 0x81],

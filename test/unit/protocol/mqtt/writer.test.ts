@@ -127,9 +127,39 @@ t.test('a topic of more than 65535 bytes is refused and leaves nothing behind', 
     thrownReasonCode(() => writer.write(suback)),
     0x95,
   )
+  const auth = { authenticationMethod: 'm', authenticationData: new Uint8Array(65_536) }
+  t.equal(
+    thrownReasonCode(() => writer.write({ type: PacketType.AUTH, reasonCode: 0, properties: auth })),
+    0x95,
+  )
   t.equal(writer.byteLength, 2)
   const written = writer.take()
   t.equal(toHex(written?.buffer.subarray(written.headroom) ?? hex('')), 'd0 00')
+})
+
+t.test('a packet of more than 268435455 bytes is refused', async (t) => {
+  const writer = mqttCodec.writer(4)
+  const publication = publicationOf('a', new Uint8Array(268_435_455), null)
+  t.equal(
+    thrownReasonCode(() => writer.writePublication(publication, deliveryOf({}))),
+    0x95,
+  )
+  t.equal(writer.take(), null)
+})
+
+t.test('properties that belong to one copy only leave nothing to share', async (t) => {
+  const publication = publicationOf('a', hex("'x'"), { messageExpiryIntervalSec: 5, topicAlias: 1 })
+  for (let copy = 0; copy < 2; copy += 1)
+    t.equal(toHex(deliver(5, publication, deliveryOf({}))), '30 05 00 01 61 00 78')
+})
+
+t.test('the size of a large packet is exact as well', async (t) => {
+  const payload = new Uint8Array(2_097_152)
+  const publish = { type: PacketType.PUBLISH, topicName: 'a', payload, qos: 0, retain: false, dup: false } as const
+  for (let again = 0; again < 2; again += 1) {
+    t.equal(mqttCodec.packetSize({ ...publish, packetId: 0, properties: null }, 4), 5 + 3 + payload.length)
+    t.equal(mqttCodec.packetSize({ type: PacketType.PINGREQ }, 4), 2)
+  }
 })
 
 t.test('what was taken is not written to again, and stands behind the headroom', async (t) => {
