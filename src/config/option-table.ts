@@ -166,7 +166,10 @@ export const OPTIONS_SCHEMA = z.strictObject({
           .meta({ allowed: 'an origin such as https://app.example.com, or *' }),
       )
       .default([])
-      .meta({ description: 'Origins whose web pages may open a WebSocket; `*`: every page. Programs send no Origin.' }),
+      .meta({
+        description:
+          'Origins whose web pages may open a WebSocket; `*`: every one. On loopback also the pages of this machine.',
+      }),
     connectionsMax: whole(20_000, 1, 1_000_000, 'Open sockets on the HTTP port, WebSockets included.'),
   }),
   heartbeat: section({
