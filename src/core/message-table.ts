@@ -38,6 +38,11 @@ export class MessageTable {
     return this.#young.size
   }
 
+  /** Held by durable sessions, and in memory: one copy more is only a matter of counting. */
+  isYoung(message: Message): boolean {
+    return this.#young.get(message.messageId) === message
+  }
+
   /** Copies of a message in durable sessions. */
   references(messageId: number): number {
     const young = this.#young.get(messageId)

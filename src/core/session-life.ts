@@ -10,7 +10,7 @@ import type { ClientConnection } from './connection.js'
 import { deliverStored, dropCopy } from './deliver.js'
 import type { Copy } from './message.js'
 import { publishPresence } from './presence.js'
-import { publish } from './publish.js'
+import { openMessage, publish } from './publish.js'
 import { isRetainedFull } from './retained.js'
 import { Session } from './session.js'
 import { queueLoader } from './session-rows.js'
@@ -232,6 +232,7 @@ export function applyEnded(state: BrokerState, session: Session): void {
  * already [v5 MQTT-4.8.2-5].
  */
 function redispatchInflight(state: BrokerState, session: Session, copy: Copy, nowMs: number): void {
+  if (copy.state === 'released') return // PUBREC said that it arrived.
   if (copy.qos === 1 && moveToGroup(state, session, copy, nowMs)) return
   state.counters.dropped['session-ended'] += 1
 }
@@ -248,9 +249,9 @@ function moveToGroup(state: BrokerState, session: Session, copy: Copy, nowMs: nu
   const held = member.session.findSubscription(share.shareName, share.topicFilter)
   const subscriptionIdentifiers = member.subscriptionIdentifier === 0 ? null : [member.subscriptionIdentifier]
   const sharedSubscriptionNumber = held?.subscriptionNumber ?? 0
-  // Only sessions that end with their connection held it so far: the journal may not have it any more.
-  const isHeldNowhere = message.references === 0 && message.row === 'young'
-  if (isHeldNowhere) state.record.message(message.messageId, message)
+  // A session that ends with its connection held it: what durable sessions had of it may be gone, row and journal too.
+  const isNew = !session.isDurable && !state.messages.isYoung(message)
+  if (isNew) message = openMessage(state, message, message.qos as 1 | 2, message.expiresAtMs)
   const { qos, retain } = copy
   deliverStored(
     state,
@@ -259,7 +260,7 @@ function moveToGroup(state: BrokerState, session: Session, copy: Copy, nowMs: nu
     { qos, retain, subscriptionIdentifiers, sharedSubscriptionNumber },
     nowMs,
   )
-  if (isHeldNowhere && message.references > 0) state.messages.add(message, state.recordNumber)
+  if (isNew && message.references > 0) state.messages.add(message, state.recordNumber)
   return true
 }
 
