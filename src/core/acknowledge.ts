@@ -107,6 +107,8 @@ function receivePubcomp(state: BrokerState, connection: ClientConnection, sessio
 
 function receivePubrel(state: BrokerState, connection: ClientConnection, session: Session, packetId: number): boolean {
   const isKnown = session.removeReceipt(packetId)
+  // One of an earlier connection may come off too: then the client has a little more room than it was promised.
+  if (isKnown && connection.unreleased > 0) connection.unreleased -= 1
   if (isKnown && session.isDurable) {
     state.touch(session)
     state.record.receiptRemoved(session.number, packetId)

@@ -244,7 +244,12 @@ export class Broker {
     }
     state.messages.removeRows(operations)
     this.#checkpoint.addTo(operations, state.recordNumber - 1)
-    if (operations.length === 0) return null
+    if (operations.length === 0) {
+      // Nothing to wait for: acknowledgements leave at once, so they count no longer.
+      for (const connection of state.acknowledgingOpen) connection.unacknowledgedOpen = 0
+      state.acknowledgingOpen.length = 0
+      return null
+    }
     this.#isCommitting = true
     for (const connection of state.acknowledgingOpen) {
       connection.unacknowledgedSealed = connection.unacknowledgedOpen

@@ -36,9 +36,11 @@ function fillDelivery(qos: QoS, retain: boolean, identifiers: readonly number[] 
   delivery.omitTopicName = false
 }
 
-/** What is left of a Message Expiry Interval, at least 1 while the message lives [v5 MQTT-3.3.2-6]; -1: none. */
+/** What is left of a Message Expiry Interval, at least 1 unless it was 0 [v5 MQTT-3.3.2-6]; -1: none. */
 export function remainingExpirySec(expiresAtMs: number, nowMs: number): number {
-  return expiresAtMs === 0 ? -1 : Math.max(1, Math.ceil((expiresAtMs - nowMs) / 1_000))
+  if (expiresAtMs === 0) return -1
+  const leftMs = expiresAtMs - nowMs
+  return leftMs === 1 ? 0 : Math.max(1, Math.ceil(leftMs / 1_000))
 }
 
 /** A copy at QoS 0: now or never. `isStored`: the message came at QoS 1 or 2, so it waits for its commit. */

@@ -42,11 +42,12 @@ export function receivePublish(
     connection.link.acknowledgeAfterCommit(PacketType.PUBREC, packet.packetId, ReasonCode.SUCCESS)
     return
   }
-  if (packet.qos > 0) takeReceiveQuota(state, connection, session, packet.qos)
+  if (packet.qos > 0) takeReceiveQuota(state, connection, packet.qos)
   const refusal = refusalOf(state, connection, session, packet)
   if (refusal !== null) return refuse(state, connection, packet, refusal)
   if (packet.qos === 2) {
     session.addReceipt(packet.packetId)
+    connection.unreleased += 1
     if (session.isDurable) {
       state.touch(session)
       state.record.receiptAdded(session.number, packet.packetId)
@@ -68,8 +69,8 @@ function resolveTopicName(state: BrokerState, connection: ClientConnection, pack
 }
 
 /** More unacknowledged publications than we allowed: the client counts wrongly [v5 MQTT-3.3.4-7]. */
-function takeReceiveQuota(state: BrokerState, connection: ClientConnection, session: Session, qos: QoS): void {
-  const unacknowledged = connection.unacknowledgedOpen + connection.unacknowledgedSealed + session.receipts.size
+function takeReceiveQuota(state: BrokerState, connection: ClientConnection, qos: QoS): void {
+  const unacknowledged = connection.unacknowledgedOpen + connection.unacknowledgedSealed + connection.unreleased
   if (unacknowledged >= state.limits.receiveMaximum) {
     throw new ProtocolError(
       ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
@@ -146,7 +147,8 @@ function refuse(state: BrokerState, connection: ClientConnection, packet: Publis
  */
 export function publish(state: BrokerState, what: Publishing, publisher: Session | null, nowMs: number): boolean {
   const expirySec = messageExpirySec(state, what.properties)
-  const expiresAtMs = expirySec < 0 ? 0 : nowMs + expirySec * 1_000
+  // An interval of 0 is over at once, but who is there now gets it.
+  const expiresAtMs = expirySec < 0 ? 0 : nowMs + Math.max(expirySec * 1_000, 1)
   if (what.retain) {
     if (what.payload.length === 0) clearRetained(state, what.topicName)
     else setRetained(state, what, expiresAtMs)
