@@ -155,7 +155,7 @@ t.test('QoS 2 in flight is not given to another member, QoS 2 that waits is', as
   leaving.cut()
   host.advance(10_000)
   t.same(staying.drain(), ['2', '3'])
-  t.equal(host.core.counters.dropped['session-ended'], 2)
+  t.equal(host.core.counters.dropped['session-ended'], 1, 'the other one had PUBREC')
 })
 
 t.test('what moves on keeps its QoS and retain flag and gets the identifier of the new member', async (t) => {
