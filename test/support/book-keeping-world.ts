@@ -1,0 +1,263 @@
+/**
+ * A broker, publishers and consumers in one process, and a seed that decides what happens next: traffic, broken
+ * connections, commits that are done late, checkpoints, and power failures of the broker at any turn.
+ */
+import { MemoryStore } from '../../src/storage/memory/memory-store.js'
+import { Breach, Ledger } from './book-keeping.js'
+import { Consumer, type ConsumerOptions } from './book-keeping-consumer.js'
+import { Publisher } from './book-keeping-publisher.js'
+import { checkRows, copyStore, durableState, recoveredState, rowCounts } from './durable-state.js'
+import { FakeClock } from './fake-clock.js'
+import { Random } from './random.js'
+import { TestBroker, type TestBrokerOptions } from './test-broker.js'
+
+const FOR_EVER_SEC = 0xffff_ffff
+
+export class World {
+  readonly random: Random
+  readonly ledger = new Ledger()
+  readonly clock = new FakeClock()
+  readonly publishers: Publisher[]
+  readonly consumers: Consumer[]
+  readonly #options: TestBrokerOptions
+  host: TestBroker
+  crashes = 0
+  checkpoints = 0
+  comparisons = 0
+
+  constructor(seed: number) {
+    const random = new Random(seed)
+    this.random = random
+    this.#options = {
+      clock: this.clock,
+      holdCommits: true,
+      limits: {
+        queueWindowMessages: random.pick([1, 2, 4]),
+        inflightMax: random.pick([2, 5, 4_096]),
+        retainedPerTurn: random.pick([1, 3]),
+        takeoversPerMinuteMax: 1_000_000,
+      },
+      pace: {
+        checkpointBytes: random.pick([200, 2_000, 4 * 1_048_576]),
+        checkpointRowsPerCommit: random.pick([1, 2, 7]),
+        checkpointRecordBytesPerRow: 1_000_000,
+        checkpointTrimmedPerCommit: random.pick([1, 3, 20]),
+        purgedPerTurn: random.pick([1, 3]),
+      },
+    }
+    this.host = new TestBroker({ ...this.#options, store: new MemoryStore({ settle: 'manual' }) })
+    this.publishers = [
+      this.#publisher('p1', ['t/1', 't/2', 's/1', 'r/p1/1', 'r/p1/2'], true, [2]),
+      this.#publisher('p2', ['t/1', 't/2', 's/1', 's/2', 'r/p2/1'], true, [0, 1, 2]),
+      this.#publisher('p3', ['t/1', 's/2'], false, [1, 2]),
+    ]
+    this.consumers = consumersOf(random).map((options) => new Consumer(options, this.ledger, random))
+  }
+
+  #publisher(clientId: string, topics: string[], isPersistent: boolean, qosChoices: (0 | 1 | 2)[]): Publisher {
+    const retainedQoS = clientId === 'p1' ? 2 : 1
+    return new Publisher({ clientId, topics, isPersistent, qosChoices, retainedQoS }, this.ledger, this.random)
+  }
+
+  run(steps: number): void {
+    for (let step = 0; step < steps; step += 1) this.step()
+    this.finish()
+  }
+
+  step(): void {
+    this.ledger.step += 1
+    const dice = this.random.below(100)
+    if (dice < 40) this.#publisherStep(this.random.pick(this.publishers))
+    else if (dice < 70) this.#consumerStep(this.random.pick(this.consumers))
+    else if (dice < 84) this.#turn()
+    else if (dice < 93) (this.host.store as MemoryStore).settleNext()
+    else if (dice < 95) this.#checkpoint()
+    else if (dice < 96) this.#advance(500 + this.random.below(4_000))
+    else if (dice < 97) this.#compare()
+    else if (dice < 98) this.#crash()
+  }
+
+  #turn(): void {
+    this.host.core.handleTimeout(this.clock.nowMs())
+    this.host.turn()
+  }
+
+  #advance(ms: number): void {
+    this.clock.advance(ms)
+    this.host.core.handleTimeout(this.clock.nowMs())
+  }
+
+  #checkpoint(): void {
+    this.checkpoints += 1
+    this.host.core.checkpoint()
+  }
+
+  #publisherStep(publisher: Publisher): void {
+    if (!publisher.isConnected) return publisher.connect(this.host)
+    const dice = this.random.below(100)
+    if (dice < 40) publisher.read()
+    else if (dice < 94) {
+      if (publisher.isReady && publisher.outstanding < 10) publisher.publish()
+    } else if (dice < 97) publisher.cut()
+    else {
+      const isSettled = this.random.chance(0.3)
+      publisher.disconnect(isSettled)
+      if (isSettled) this.#settle()
+    }
+  }
+
+  #consumerStep(consumer: Consumer): void {
+    if (!consumer.isConnected) {
+      if (this.random.chance(0.5)) consumer.connect(this.host)
+      return
+    }
+    const dice = this.random.below(100)
+    if (dice < 40) consumer.read()
+    else if (dice < 90) consumer.acknowledge(1 + this.random.below(6))
+    else if (dice < 93) {
+      if (consumer.options.resubscribes) consumer.resubscribe()
+    } else if (dice < 97) consumer.cut()
+    else consumer.disconnect()
+  }
+
+  #settle(): void {
+    this.host.core.handleTimeout(this.clock.nowMs())
+    this.host.settle()
+  }
+
+  /** Power off: what was handed to the store may have become durable without anybody having been told. */
+  #crash(): void {
+    this.crashes += 1
+    const store = this.host.store as MemoryStore
+    // What had reached the clients counts, their answers do not.
+    for (const client of [...this.publishers, ...this.consumers]) if (this.random.chance(0.5)) client.read()
+    if (this.consumers.some(({ options, isConnected }) => options.expirySec === 0 && isConnected)) {
+      this.ledger.isGroupLossy ||= this.consumers.some(
+        ({ options }) =>
+          options.expirySec === 0 && options.subscriptions.some(([filter]) => filter.startsWith('$share')),
+      )
+    }
+    const surviving = this.random.below(store.pendingCommits + 1)
+    for (const publisher of this.publishers) if (publisher.isConnected) publisher.crashed()
+    for (const consumer of this.consumers) if (consumer.isConnected) consumer.gone()
+    this.host = new TestBroker({ ...this.#options, store: store.crash(surviving) })
+  }
+
+  /** Whatever is durable now says the same to a broker that starts from it as to the one that runs. */
+  #compare(): void {
+    this.#settle()
+    this.comparisons += 1
+    const live = durableState(this.host.core.state)
+    const recovered = recoveredState(copyStore(this.host.store), this.host.core.state.ports)
+    assertSame(live, recovered, 'after a restart')
+  }
+
+  /** Everybody comes back, reads and acknowledges all there is; then the books are compared. */
+  finish(): void {
+    this.#drainAll()
+    this.#advance(10_000)
+    this.#drainAll()
+    this.ledger.check()
+    this.#checkRetained()
+    this.#compare()
+    this.#checkpoint()
+    this.#settle()
+    this.#checkpoint()
+    this.#settle()
+    checkRows(this.host.core.state)
+    const { messages, references, queues, journal } = rowCounts(this.host.store)
+    const left = JSON.stringify({ messages, references, queues })
+    if (messages + references + queues > 0) throw new Breach(`rows are left behind: ${left}`)
+    if (journal > 3) throw new Breach(`${journal} journal records are left after two checkpoints`)
+    const { state } = this.host.core
+    if (state.messages.youngCount > 0) throw new Breach('messages are left in memory')
+    if (state.endedSessions.size > 0) throw new Breach('ended sessions are left in memory')
+    if (state.sessionsByNumber.size !== state.sessions.size) throw new Breach('session numbers are left in memory')
+    this.#compare()
+  }
+
+  #drainAll(): void {
+    for (let round = 0; round < 2_000; round += 1) {
+      this.ledger.step += 1
+      let isMoving = false
+      for (const client of [...this.publishers, ...this.consumers]) {
+        if (client.isConnected) continue
+        client.connect(this.host)
+        isMoving = true
+      }
+      this.#settle()
+      for (const client of [...this.publishers, ...this.consumers]) client.read()
+      for (const consumer of this.consumers) {
+        if (consumer.pendingAcks > 0) isMoving = true
+        consumer.acknowledge(1_000)
+      }
+      if (this.publishers.some(({ outstanding }) => outstanding > 0)) isMoving = true
+      this.#settle()
+      if (!isMoving) return
+    }
+    throw new Breach('the clients do not come to rest')
+  }
+
+  #checkRetained(): void {
+    const seen = new Map<string, string>()
+    const probe = this.host.connect('probe')
+    this.host.settle()
+    probe.subscribe('r/#', 0)
+    this.host.settle()
+    for (const { topicName, payload } of probe.take('PUBLISH')) seen.set(topicName, new TextDecoder().decode(payload))
+    for (const [topicName, key] of this.ledger.retained) {
+      const got = seen.get(topicName) ?? ''
+      if (got !== key) throw new Breach(`retained on ${topicName}: '${got}', last published was '${key}'`)
+    }
+    probe.disconnect()
+    this.host.settle()
+  }
+}
+
+function consumersOf(random: Random): ConsumerOptions[] {
+  const receiveMaximum = () => random.pick([1, 2, 5, 65_535])
+  const lasting = { expirySec: FOR_EVER_SEC, isVolatile: false, resubscribes: false }
+  const volatile = { expirySec: 3, isVolatile: true, resubscribes: true }
+  const all: ConsumerOptions[] = [
+    { ...lasting, clientId: 'c1', subscriptions: [['t/#', 2]], receiveMaximum: receiveMaximum() },
+    {
+      ...lasting,
+      clientId: 'c2',
+      subscriptions: [
+        ['t/#', 1],
+        ['t/1', 2],
+      ],
+      receiveMaximum: receiveMaximum(),
+      resubscribes: true,
+    },
+    {
+      ...lasting,
+      clientId: 'c3',
+      subscriptions: [['w/#', 2]],
+      receiveMaximum: receiveMaximum(),
+    },
+    { ...lasting, clientId: 'c6', subscriptions: [['r/#', 1]], receiveMaximum: receiveMaximum(), resubscribes: true },
+    { ...volatile, clientId: 'c4', subscriptions: [['t/#', 2]], receiveMaximum: receiveMaximum() },
+    { ...volatile, clientId: 'c5', subscriptions: [['t/#', 1]], receiveMaximum: random.pick([1, 2]), expirySec: 0 },
+  ]
+  const group = [['$share/g/s/#', 2] as const]
+  all.push({ ...lasting, clientId: 'g1', subscriptions: group, receiveMaximum: receiveMaximum() })
+  all.push({ ...lasting, clientId: 'g2', subscriptions: group, receiveMaximum: receiveMaximum() })
+  // They do not unsubscribe: what waits for a member that left the group and then ends is dropped, by decision.
+  const leaving = { ...volatile, resubscribes: false, subscriptions: [['$share/g/s/#', 1] as const] }
+  if (random.chance(0.5)) all.push({ ...leaving, clientId: 'g3', receiveMaximum: 2 })
+  if (random.chance(0.3)) all.push({ ...leaving, clientId: 'g4', receiveMaximum: 1, expirySec: 0 })
+  return all
+}
+
+function assertSame(expected: object, found: object, when: string): void {
+  const a = JSON.stringify(expected)
+  const b = JSON.stringify(found)
+  if (a === b) return
+  let at = 0
+  while (a[at] === b[at]) at += 1
+  const from = Math.max(0, at - 160)
+  throw new Breach(
+    `state differs ${when}:\n live      …${a.slice(from, at + 120)}\n recovered …${b.slice(from, at + 120)}`,
+  )
+}
