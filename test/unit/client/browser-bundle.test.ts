@@ -28,7 +28,7 @@ t.test('with msgpackr it is one file without node: modules', async (t) => {
 
 /** Everything that is loaded with the entry: its own file and the chunks it imports statically. */
 async function bundled(options: BuildOptions): Promise<{ text: string; kib: number }> {
-  const { outputFiles, metafile } = await build({
+  const { outputFiles = [], metafile = { inputs: {}, outputs: {} } } = await build({
     entryPoints: [ENTRY],
     outdir: 'out',
     bundle: true,
