@@ -82,15 +82,38 @@ export const native = {
         if (arity > (type === 3 ? 5 : 7)) throw new Error('unexpected properties')
       } else if (type >= 4 && type <= 7) {
         const first = uint()
-        const last = arity > 2 ? (data[at] === 0xc0 ? ((at += 1), first) : uint()) : first
+        let last = first
+        if (arity > 2 && data[at] !== 0xc0) last = uint()
+        else if (arity > 2) at += 1
         if (arity > 3) uint()
         sink.onAck(type, first, last)
       } else {
+        for (let left = arity - 1; left > 0; left -= 1) at = skip(data, at)
         sink.onOther(type)
-        return
       }
     }
   },
+}
+
+/** The end of the value at `at`, whatever it is. */
+function skip(data, at) {
+  const byte = data[at]
+  if (byte < 0x80 || byte >= 0xe0 || (byte >= 0xc0 && byte <= 0xc3)) return at + 1
+  if (byte < 0x90) return skipMany(data, at + 1, (byte & 15) * 2)
+  if (byte < 0xa0) return skipMany(data, at + 1, byte & 15)
+  if (byte < 0xc0) return at + 1 + (byte & 31)
+  if (byte === 0xc4 || byte === 0xd9) return at + 2 + data[at + 1]
+  if (byte === 0xc5 || byte === 0xda) return at + 3 + data.readUInt16BE(at + 1)
+  if (byte >= 0xcc && byte <= 0xcf) return at + 1 + 2 ** (byte - 0xcc)
+  if (byte === 0xdc) return skipMany(data, at + 3, data.readUInt16BE(at + 1))
+  if (byte === 0xde) return skipMany(data, at + 3, data.readUInt16BE(at + 1) * 2)
+  throw new Error(`unexpected byte 0x${byte.toString(16)}`)
+}
+
+function skipMany(data, at, count) {
+  let end = at
+  for (let left = count; left > 0; left -= 1) end = skip(data, end)
+  return end
 }
 
 function encode(packet) {
