@@ -5,6 +5,8 @@ import { CommandError, ExitCode } from './exit-codes.js'
 
 export interface SessionSettings {
   readonly debug: boolean
+  /** Nothing on stderr; the exit code says it. */
+  readonly quiet: boolean
   readonly closing?: Parameters<Client['close']>[0]
   /** Ends the command in good order, also while it is still connecting. */
   readonly ended: AbortSignal
@@ -27,7 +29,7 @@ export async function withClient(
       if (state.name === 'reconnecting') debug(`Connection lost (${state.reason.message}), trying again`)
       if (state.name === 'connected') debug('Connected again')
     })
-    client.on('error', (error) => console.log(`tallymq: ${error.message}`))
+    client.on('error', (error) => (settings.quiet ? undefined : console.log(`tallymq: ${error.message}`)))
     try {
       return await use(client)
     } finally {
@@ -35,7 +37,9 @@ export async function withClient(
     }
   } catch (error) {
     if (settings.ended.aborted) return ExitCode.OK
-    throw error instanceof TallyError ? new CommandError(exitCodeOf(error), error.message) : error
+    if (!(error instanceof TallyError)) throw error
+    if (settings.quiet) return exitCodeOf(error)
+    throw new CommandError(exitCodeOf(error), error.message)
   }
 }
 

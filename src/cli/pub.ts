@@ -39,7 +39,12 @@ export async function pub(args: readonly string[], console: Console, connect: Co
   const topicName = flags.topic ?? target.topic
   if (topicName === undefined) throw new CommandError(ExitCode.USAGE, 'no topic: give one with -t')
   const options = { ...target.connect, reconnect: false as const }
-  const session = { debug: flags.debug === true, closing: properties.disconnect, ended: console.interrupted }
+  const session = {
+    debug: flags.debug === true,
+    quiet: flags.quiet === true,
+    closing: properties.disconnect,
+    ended: console.interrupted,
+  }
   return withClient(connect, options, console, session, (client) =>
     publishAll(client, topicName, flags, properties, console),
   )

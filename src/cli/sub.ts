@@ -54,7 +54,7 @@ export async function sub(args: readonly string[], console: Console, connect: Co
   const options = { ...target.connect, manualAck: true }
   const deadline = startDeadline(flags.timeout, console)
   const ended = AbortSignal.any([console.interrupted, console.outputClosed, deadline.reached])
-  const session = { debug: flags.debug === true, closing: properties.disconnect, ended }
+  const session = { debug: flags.debug === true, quiet: flags.quiet === true, closing: properties.disconnect, ended }
   const exitCode = await withClient(connect, options, console, session, (client) =>
     receive(client, topicFilters, flags, properties, print, console, ended),
   )

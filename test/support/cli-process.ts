@@ -1,4 +1,4 @@
-/** The built `tallymq` program as a process: what it prints, and how it ends. Needs `npm run build`, as `npm test` does. */
+/** The built `tallymq` program as a process: what it prints and how it ends. `npm test` builds it before. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 

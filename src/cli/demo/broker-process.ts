@@ -1,4 +1,4 @@
-/** A broker in a process of its own, so that it can be killed with SIGKILL and started again on the same port and data. */
+/** A broker in a process of its own, so that it can be killed with SIGKILL and started again on the same data. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { openSync } from 'node:fs'
 

@@ -1,6 +1,6 @@
 /**
- * The devices of the demo: each publishes readings at QoS 1 and metered usage at QoS 2, a few at a time, and writes down
- * what has been acknowledged to it. Reconnecting and sending again is the SDK's business.
+ * The devices of the demo: each publishes readings at QoS 1 and metered usage at QoS 2, a few at a time, and writes
+ * down what has been acknowledged to it. Reconnecting and sending again is the SDK's business.
  */
 import type { Client, Connect } from '../../client/api.js'
 import { readingText } from './books.js'

@@ -210,6 +210,8 @@ t.test('a refusal is exit code 5, a failure exit code 1', async (t) => {
       const result = await run(command, command === pub ? ['-t', 'a', '-m', 'x'] : ['-t', 'a'], broker)
       t.equal(result.exitCode, exitCode, code)
       t.match(result.said, 'said the broker')
+      const flags = command === pub ? ['-t', 'a', '-m', 'x', '--quiet'] : ['-t', 'a', '--quiet']
+      t.match(await run(command, flags, broker), { exitCode, said: '' }, 'quiet')
     }
   }
   const broker = new FakeBroker()

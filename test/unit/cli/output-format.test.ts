@@ -110,7 +110,8 @@ t.test('%j is the line mosquitto_sub prints', async (t) => {
   t.equal(
     printed('%j', rich),
     '{"tst":"2026-11-20T10:57:21.671000Z+0000","topic":"a/b","qos":1,"retain":1,"payloadlen":25,"mid":1,"properties":' +
-      '{"user-properties":{"k":"v","k2":"v2"},"content-type":"app/json","response-topic":"rt","correlation-data":"cd",' +
+      '{"user-properties":{"k":"v","k2":"v2"},"content-type":"app/json","response-topic":"rt",' +
+      '"correlation-data":"cd",' +
       '"payload-format-indicator":1,"message-expiry-interval":100},"payload":"{\\"x\\":1,\\"y\\":[1,2.50,\\"é\\"]}"}',
   )
   const awkward = message({ topicName: 'a/c', payload: encode('h"i\\ \t\x01 é \x7f/x'), qos: 0 })
@@ -125,7 +126,8 @@ t.test('%j is the line mosquitto_sub prints', async (t) => {
 
 t.test('%J keeps the order and the numbers of the payload as cJSON does', async (t) => {
   const payload =
-    '[1e400,12345678901234567890,0.1,1e21,-0,1.5e-7,"\\u0041\\/",{"a":[],"b":{}},true,null, 100000000000000000, 1e15, 123456.789e3]'
+    '[1e400,12345678901234567890,0.1,1e21,-0,1.5e-7,"\\u0041\\/",{"a":[],"b":{}},true,null, ' +
+    '100000000000000000, 1e15, 123456.789e3]'
   const given = message({ topicName: 'd', payload: encode(payload), qos: 0 })
   t.equal(
     printed('%J', given),

@@ -1,7 +1,9 @@
-/** The options object: defaults, refusals with a reason, everything wrong said at once, nothing changeable afterwards. */
+/** The options object: defaults, refusals with a reason, everything wrong said at once, a frozen result. */
 import t from 'tap'
 import { OPTION_ROWS, OptionsError, type OptionsInput, parseOptions } from '../../../src/config/options.js'
 import { type BrokerLimits, DEFAULT_LIMITS } from '../../../src/core/limits.js'
+
+const SECTIONS = 'dataDirectory, store, durability, listen, http, heartbeat, storage, limits, access, presence, log'
 
 /** What a file may hold: anything. */
 function problemsOf(input: unknown): Record<string, string> {
@@ -64,7 +66,7 @@ t.test('an unknown key is refused, with the one that was probably meant', async 
       'limits.queue-messages-max': "there is no such option; did you mean 'limits.queueMessagesMax'?",
       dataDir: "there is no such option; did you mean 'dataDirectory'?",
       httpPort: "there is no such option; did you mean 'listen.httpPort'?",
-      zzz: 'there is no such option; known here: dataDirectory, store, durability, listen, http, heartbeat, storage, limits, access, presence, log',
+      zzz: `there is no such option; known here: ${SECTIONS}`,
     },
   )
   t.throws(() => parseOptions(JSON.parse('{"__proto__": {"x": 1}}')), { message: /__proto__: there is no such option/ })
