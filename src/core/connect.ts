@@ -209,7 +209,11 @@ function takeTerms(state: BrokerState, connection: ClientConnection, packet: Con
   connection.receiveMaximum = properties.receiveMaximum ?? PACKET_ID_MAX
   connection.isProblemInformationWanted = properties.requestProblemInformation !== 0
   const aliasMaximum = properties.topicAliasMaximum ?? 0
-  if (aliasMaximum > 0) connection.outboundAliases = new OutboundTopicAliases(Math.min(aliasMaximum, 1_024))
+  if (aliasMaximum === 0) return
+  const afterCommit = Math.min(Math.ceil(aliasMaximum / 2), 512)
+  const now = Math.min(aliasMaximum - afterCommit, 512)
+  connection.outboundAliasesAfterCommit = new OutboundTopicAliases(afterCommit)
+  connection.outboundAliases = new OutboundTopicAliases(now, afterCommit + 1)
 }
 
 function connack(

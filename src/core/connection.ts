@@ -59,7 +59,10 @@ export class ClientConnection {
   /** False: no reason strings and user properties except where always allowed [v5 MQTT-3.1.2-29]. */
   isProblemInformationWanted = true
   inboundAliases: InboundTopicAliases | null = null
+  /** One set for each box of the link: what leaves at once overtakes what waits for a commit, and would use what the
+   * peer has not learnt yet. */
   outboundAliases: OutboundTopicAliases | null = null
+  outboundAliasesAfterCommit: OutboundTopicAliases | null = null
   /** Copies sent on this connection and not acknowledged. */
   outstanding = 0
   /** Packet identifiers named in ranges of acknowledgements that nothing waited for; bounded. */

@@ -66,14 +66,19 @@ interface Assigned {
  */
 export class OutboundTopicAliases {
   readonly #topicAliasMaximum: number
+  readonly #firstAlias: number
   #assigned: Map<string, Assigned> | null = null
-  /** In the place of alias - 1. */
+  /** In the place of alias - firstAlias. */
   #byAlias: Assigned[] | null = null
   #hand = 0
 
-  /** @param topicAliasMaximum the peer's, or less where we want to hold less; 0: it wants none [v5 MQTT-3.1.2-26]. */
-  constructor(topicAliasMaximum: number) {
+  /**
+   * @param topicAliasMaximum the peer's, or less where we want to hold less; 0: it wants none [v5 MQTT-3.1.2-26].
+   * @param firstAlias where two share the numbers of one peer.
+   */
+  constructor(topicAliasMaximum: number, firstAlias = 1) {
     this.#topicAliasMaximum = topicAliasMaximum
+    this.#firstAlias = firstAlias
   }
 
   /**
@@ -89,22 +94,23 @@ export class OutboundTopicAliases {
       return known.again
     }
     this.#byAlias ??= []
-    const alias = this.#freeAlias(this.#assigned, this.#byAlias)
+    const place = this.#freePlace(this.#assigned, this.#byAlias)
+    const alias = this.#firstAlias + place
     const assigned = { topicName, isUsed: false, again: { alias, isNew: false } }
-    this.#byAlias[alias - 1] = assigned
+    this.#byAlias[place] = assigned
     this.#assigned.set(topicName, assigned)
     return { alias, isNew: true }
   }
 
-  #freeAlias(byTopicName: Map<string, Assigned>, byAlias: readonly Assigned[]): number {
-    if (byAlias.length < this.#topicAliasMaximum) return byAlias.length + 1
+  #freePlace(byTopicName: Map<string, Assigned>, byAlias: readonly Assigned[]): number {
+    if (byAlias.length < this.#topicAliasMaximum) return byAlias.length
     for (;;) {
       const place = this.#hand
       this.#hand = (place + 1) % byAlias.length
       const candidate = byAlias[place] as Assigned
       if (!candidate.isUsed) {
         byTopicName.delete(candidate.topicName)
-        return place + 1
+        return place
       }
       candidate.isUsed = false
     }
