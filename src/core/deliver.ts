@@ -10,6 +10,7 @@ import { Copy, type CopyTerms, type Message } from './message.js'
 import type { Session } from './session.js'
 import { queueLoader } from './session-rows.js'
 import type { BrokerState } from './state.js'
+import type { OutboundTopicAliases } from './topic-aliases.js'
 
 /** One object for all: links read it before they return. */
 const delivery: Delivery = {
@@ -73,7 +74,8 @@ export function deliverQoS0(
     state.counters.dropped['too-large'] += 1
     return
   }
-  if (connection.outboundAliases !== null) useAlias(connection, publication.topicName)
+  const aliases = isStored ? connection.outboundAliasesAfterCommit : connection.outboundAliases
+  if (aliases !== null) useAlias(aliases, publication.topicName)
   if (isStored) link.deliverAfterCommit(publication, delivery)
   else link.deliver(publication, delivery)
   state.counters.publishesSent += 1
@@ -90,7 +92,12 @@ export function deliverStored(
 ): void {
   const copy = new Copy(message.messageId, message, terms, message.byteLength)
   const connection = session.connection
-  if (connection !== null && session.queue.isEmpty && hasRoom(state, session, connection)) {
+  if (
+    connection !== null &&
+    session.queue.isEmpty &&
+    connection.resend === null &&
+    hasRoom(state, session, connection)
+  ) {
     const obstacle = obstacleTo(state, session, connection, message, copy, nowMs)
     if (obstacle !== null) return lose(state, session, obstacle)
     const packetId = session.allocatePacketId()
@@ -179,7 +186,8 @@ function pumpResend(state: BrokerState, session: Session, connection: ClientConn
     let message = copy.message
     if (message === null || message.isEvicted) message = state.messages.load(copy.messageId)
     copy.message = message
-    send(state, session, connection, copy, message, nowMs, true)
+    if (isResendTooLarge(connection, copy, message, nowMs)) dropInflight(state, session, copy)
+    else send(state, session, connection, copy, message, nowMs, true)
   }
   connection.resend = null
   return true
@@ -195,6 +203,25 @@ export function dropCopy(state: BrokerState, session: Session, copy: Copy, reaso
   state.messages.release(copy.messageId, state.recordNumber)
 }
 
+/** The client takes less on this connection than on the one before [v5 MQTT-3.1.2-24, 3.1.2-25]. */
+function isResendTooLarge(connection: ClientConnection, copy: Copy, message: Message, nowMs: number): boolean {
+  if (connection.maximumPacketSize === Number.POSITIVE_INFINITY) return false
+  fillDelivery(copy.qos, copy.retain, copy.subscriptionIdentifiers, remainingExpirySec(message.expiresAtMs, nowMs))
+  delivery.packetId = copy.packetId
+  delivery.deliverySequence = copy.deliverySequence
+  return isTooLarge(connection, message)
+}
+
+function dropInflight(state: BrokerState, session: Session, copy: Copy): void {
+  session.removeInflight(copy.packetId)
+  if (session.isDurable) {
+    state.touch(session)
+    state.record.acknowledged(session.number, copy.packetId, copy.messageId)
+    state.messages.release(copy.messageId, state.recordNumber)
+  }
+  lose(state, session, 'too-large')
+}
+
 function send(
   state: BrokerState,
   session: Session,
@@ -208,7 +235,8 @@ function send(
   delivery.dup = dup
   delivery.packetId = copy.packetId
   delivery.deliverySequence = copy.deliverySequence
-  if (connection.outboundAliases !== null) useAlias(connection, message.topicName)
+  const aliases = connection.outboundAliasesAfterCommit
+  if (aliases !== null) useAlias(aliases, message.topicName)
   copy.isOnWire = true
   connection.outstanding += 1
   connection.link.deliverAfterCommit(message, delivery)
@@ -261,8 +289,8 @@ function mayReceive(state: BrokerState, session: Session, topicName: string): bo
   return access.allowsEverything || access.authorize(session, 'receive', topicName)
 }
 
-function useAlias(connection: ClientConnection, topicName: string): void {
-  const assigned = connection.outboundAliases?.assign(topicName)
+function useAlias(aliases: OutboundTopicAliases, topicName: string): void {
+  const assigned = aliases.assign(topicName)
   if (assigned === undefined) return
   delivery.topicAlias = assigned.alias
   delivery.omitTopicName = !assigned.isNew
