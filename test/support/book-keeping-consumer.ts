@@ -24,6 +24,8 @@ export interface ConsumerOptions {
   readonly resubscribes: boolean
 }
 
+const STALLED_BYTES = 2_000_000
+
 interface PendingAck {
   readonly type: AckPacketType
   readonly packetId: number
@@ -44,6 +46,7 @@ export class Consumer {
   /** Of those, PUBLISH received on this connection and not finished. */
   readonly #onWire = new Set<number>()
   #pending: PendingAck[] = []
+  #drainedLater = false
   readonly #asked = new Map<number, Window | null>()
 
   constructor(options: ConsumerOptions, ledger: Ledger, random: Random) {
@@ -243,9 +246,32 @@ export class Consumer {
     if (arrival !== undefined) arrival.isComplete = true
   }
 
-  cut(): void {
-    this.#client?.cut()
+  /** @param isNoticed false: the broker learns of it when the client takes the session over. */
+  cut(isNoticed: boolean): void {
+    if (isNoticed) this.#client?.cut()
     this.gone()
+  }
+
+  /** The socket takes nothing, or takes again. */
+  toggleStall(): void {
+    const client = this.#client
+    if (client === null) return
+    const isStalled = client.link.stalledBytes > 0
+    client.link.stalledBytes = isStalled ? 0 : STALLED_BYTES
+    if (isStalled) this.#drainedLater = true
+  }
+
+  /** The broker hears that there is room again, a while after there was. */
+  drained(): void {
+    const client = this.#client
+    if (!this.#drainedLater || client === null) return
+    this.#drainedLater = false
+    client.host.core.drained(client.connection, client.host.clock.nowMs())
+  }
+
+  unstall(): void {
+    if ((this.#client?.link.stalledBytes ?? 0) > 0) this.toggleStall()
+    this.drained()
   }
 
   disconnect(): void {
@@ -261,6 +287,7 @@ export class Consumer {
     if (this.#book !== null && !this.#isReady && this.#mayBeGone) this.#wantsCleanStart = true
     this.#client = null
     this.#isReady = false
+    this.#drainedLater = false
     this.#pending = []
     this.#onWire.clear()
     for (const window of this.#asked.values()) if (window !== null && window.endedAt === Infinity) window.endedAt = -1

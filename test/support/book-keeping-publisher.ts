@@ -162,10 +162,13 @@ export class Publisher {
     }
   }
 
-  /** The network breaks: a Will that is armed is due. */
-  cut(): void {
+  /**
+   * The network breaks: a Will that is armed is due.
+   * @param isNoticed false: the broker learns of it when the client takes the session over.
+   */
+  cut(isNoticed: boolean): void {
     this.#willIsDue()
-    this.#client?.cut()
+    if (isNoticed) this.#client?.cut()
     this.#gone()
   }
 

