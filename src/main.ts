@@ -58,9 +58,13 @@ export async function createBroker(options: Options): Promise<RunningBroker> {
     const httpAddress = await listen(parts.http, host, httpPort, 'HTTP and WebSocket')
     const mqttAddress = parts.mqtt === null ? null : await listen(parts.mqtt, host, mqttPort ?? 0, 'MQTT over TCP')
     parts.shell.start()
+    const httpUrl = urlOf('http', httpAddress)
+    const mqttUrl = mqttAddress === null ? null : urlOf('mqtt', mqttAddress)
+    const { durability } = options
+    log.info({ httpUrl, mqttUrl, durability, writesFrames: parts.writesFrames }, 'listening')
     return {
-      httpUrl: urlOf('http', httpAddress),
-      mqttUrl: mqttAddress === null ? null : urlOf('mqtt', mqttAddress),
+      httpUrl,
+      mqttUrl,
       broker: parts.broker,
       shell: parts.shell,
       counters: parts.broker.counters,
@@ -125,7 +129,7 @@ function assemble(options: Options, access: Access, log: Log, store: Store, serv
   const mqtt = options.listen.mqttPort === null ? null : tcpServer(shell, mqttCodec)
   servers.push(http, ...(mqtt === null ? [] : [mqtt]))
   const shutdown = new Shutdown({ servers, shell, store, graceMs: CLOSE_TIMEOUT_MS, onStopped: () => log.flush() })
-  return { broker, shell, http, mqtt, shutdown, fatal }
+  return { broker, shell, http, mqtt, shutdown, fatal, writesFrames: ws.writesFrames }
 }
 
 function webSocketTransport(options: Options, shell: Shell): WsTransport {

@@ -173,3 +173,15 @@ export async function read(socket: Socket, bytesMin: number): Promise<Buffer> {
   while (bytes.length < bytesMin) bytes = Buffer.concat([bytes, ((await once(socket, 'data')) as [Buffer])[0]])
   return bytes
 }
+
+/** Resolves with the first packets that come on a TCP connection. */
+export async function packets(socket: Socket, count: number): Promise<Packet[]> {
+  const decoder = mqttCodec.decoder(LIMITS)
+  decoder.connectAccepted(5)
+  const received: Packet[] = []
+  while (received.length < count) {
+    const [chunk] = (await once(socket, 'data')) as [Buffer]
+    decoder.decode(chunk, (packet) => received.push(packet))
+  }
+  return received
+}
