@@ -87,6 +87,10 @@ function receivePubrec(
     }
     copy.state = 'released'
     copy.message = null
+  } else if (isFailure(reasonCode) && session.isDurable) {
+    // Taken first and refused later: the packet id is free again, and the journal must know.
+    state.touch(session)
+    state.record.completed(session.number, packetId)
   }
   // A refusal ends the exchange: no PUBREL follows [v5 MQTT-4.3.3-4].
   if (isFailure(reasonCode)) finish(connection, session, copy)
