@@ -44,8 +44,9 @@ export interface ReconnectOptions {
 
 export interface ConnectOptions {
   /**
-   * `ws://host[:port][/path]` or `wss://…`: native `tally.v1` at `/tally`, or with `protocol: 'mqtt'` (or `?protocol=mqtt`)
-   * MQTT over WebSocket at `/mqtt`. `mqtt://host[:1883]`, `mqtts://host[:8883]`: MQTT over TCP or TLS, Node only.
+   * `ws://host[:port][/path]` or `wss://…`: native `tally.v1` at `/tally`, or with `protocol: 'mqtt'` (or
+   * `?protocol=mqtt`) MQTT over WebSocket at `/mqtt`. `mqtt://host[:1883]`, `mqtts://host[:8883]`: MQTT over TCP or
+   * TLS, Node only.
    */
   url: string
   protocol?: 'tally.v1' | 'mqtt'
@@ -62,7 +63,10 @@ export interface ConnectOptions {
   username?: string
   password?: string | Uint8Array
   will?: WillOptions
-  /** Unacknowledged QoS 1 and 2 messages that may be on this side: the back-pressure of a slow consumer. Default 4096. */
+  /**
+   * Unacknowledged QoS 1 and 2 messages that may be on this side: the back-pressure of a slow consumer. Default
+   * 4096.
+   */
   receiveMaximum?: number
   /** Bytes of one incoming packet. Default 16 MiB. */
   maximumPacketSize?: number
@@ -81,7 +85,10 @@ export interface ConnectOptions {
   publishQueueMessagesMax?: number
   /** Bytes waiting for the socket before `publishNow` returns false and a QoS 0 `publish` waits. Default 1 MiB. */
   outputBufferBytesMax?: number
-  /** Messages for subscriptions of an earlier process wait this long for `subscribe` or a listener. Default 10 000 ms. */
+  /**
+   * Messages for subscriptions of an earlier process wait this long for `subscribe` or a listener. Default 10 000
+   * ms.
+   */
   unclaimedHoldMs?: number
   /** Abandons the connecting; once `connect` has resolved it does nothing any more. */
   signal?: AbortSignal
@@ -208,7 +215,10 @@ export type ClientEventListener<Name extends keyof ClientEvents> = (event: Clien
 export interface CloseOptions {
   /** Default 0; 4: leave and have the Will published. */
   reasonCode?: number
-  /** Sets another expiry for the session, MQTT 5 and native. Default: 0 if neither `clientId` nor an expiry was given. */
+  /**
+   * Sets another expiry for the session, MQTT 5 and native. Default: 0 if neither `clientId` nor an expiry was
+   * given.
+   */
   sessionExpiryIntervalSec?: number
   /** Waits for unfinished QoS 1 and 2 publishes first, while connected. Default 0: they end with `CLOSED` at once. */
   drainTimeoutMs?: number
@@ -252,5 +262,8 @@ export interface Client extends AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/** Resolves on the first accepted CONNACK. @throws TallyError on a final refusal, on `signal`, or without `reconnect`. */
+/**
+ * Resolves on the first accepted CONNACK. @throws TallyError on a final refusal, on `signal`, or without
+ * `reconnect`.
+ */
 export type Connect = (options: ConnectOptions) => Promise<Client>

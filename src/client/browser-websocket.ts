@@ -27,7 +27,8 @@ class BrowserWebSocketTransport implements Transport {
     this.#socket.onmessage = (event: MessageEvent<unknown>) => {
       if (event.data instanceof ArrayBuffer) handler.received(new Uint8Array(event.data))
     }
-    // `error` tells nothing in a browser and `close` always follows.
+    // `error` tells nothing and in a browser `close` follows it at once; not every other implementation does that.
+    this.#socket.onerror = () => timers.schedule(0, () => this.#closed(1006, 'the WebSocket failed'))
     this.#socket.onclose = (event) => this.#closed(event.code, event.reason)
   }
 
@@ -50,6 +51,7 @@ class BrowserWebSocketTransport implements Transport {
     this.#socket.onopen = null
     this.#socket.onmessage = null
     this.#socket.onclose = null
+    this.#socket.onerror = null
     this.#socket.close()
     // Nobody waits for the network here: a dead peer would keep `onclose` away for a minute.
     queueMicrotask(() => this.#closed(1006, 'dropped'))

@@ -11,7 +11,10 @@ export { TALLY_ERROR_CODES, TallyError } from './tally-error.js'
 
 const BROWSER = { webSocket: browserWebSocket, tcp: undefined }
 
-/** Resolves on the first accepted CONNACK. @throws TallyError on a final refusal, on `signal`, or without `reconnect`. */
+/**
+ * Resolves on the first accepted CONNACK. @throws TallyError on a final refusal, on `signal`, or without
+ * `reconnect`.
+ */
 export function connect(options: ConnectOptions): Promise<Client> {
   return openClient(options, BROWSER)
 }

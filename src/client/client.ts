@@ -319,7 +319,10 @@ export class TallyClient implements Client {
     this.#emit(this.#errorListeners, error)
   }
 
-  /** A listener that throws must not stop the session, so its error becomes an event, or nothing if it came from one. */
+  /**
+   * A listener that throws must not stop the session, so its error becomes an event, or nothing if it came from
+   * one.
+   */
   #emit<Event>(listeners: Set<(event: Event) => unknown>, event: Event): void {
     for (const listener of [...listeners]) {
       try {

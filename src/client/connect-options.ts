@@ -1,4 +1,7 @@
-/** Options as the caller gives them → settings as the rest of the SDK wants them: complete, checked, one meaning each. */
+/**
+ * Options as the caller gives them → settings as the rest of the SDK wants them: complete, checked, one meaning
+ * each.
+ */
 import { utf8Encode } from '../base/utf8.js'
 import type { Codec } from '../protocol/codec.js'
 import { nativeCodec } from '../protocol/msgpack/codec.js'

@@ -1,10 +1,10 @@
 /**
- * Messages from the broker, from PUBLISH to the last ack of ours. It answers for: each QoS 2 message once per session to
- * the application, acks only for what the application is done with, and acks in the order of arrival
+ * Messages from the broker, from PUBLISH to the last ack of ours. It answers for: each QoS 2 message once per session
+ * to the application, acks only for what the application is done with, and acks in the order of arrival
  * [v5 MQTT-4.6.0-2, 4.6.0-3]. Who gets a message is decided elsewhere (`deliver`).
  *
- * A packet id is *held* from PUBLISH until its ack is due, then at QoS 2 a *receipt* until PUBREL. A repeated PUBLISH of
- * a held id is tied to the message the application already has; of a receipt, it is answered with PUBREC again.
+ * A packet id is *held* from PUBLISH until its ack is due, then at QoS 2 a *receipt* until PUBREL. A repeated PUBLISH
+ * of a held id is tied to the message the application already has; of a receipt, it is answered with PUBREC again.
  * With an outbox a receipt is durable before PUBREC leaves, and gone before PUBCOMP leaves: a stale one would swallow
  * the next message under its id.
  */

@@ -12,7 +12,10 @@ export { TALLY_ERROR_CODES, TallyError } from './tally-error.js'
 
 const NODE = { webSocket: () => nodeWebSocket, tcp: nodeTcp }
 
-/** Resolves on the first accepted CONNACK. @throws TallyError on a final refusal, on `signal`, or without `reconnect`. */
+/**
+ * Resolves on the first accepted CONNACK. @throws TallyError on a final refusal, on `signal`, or without
+ * `reconnect`.
+ */
 export function connect(options: ConnectOptions): Promise<Client> {
   return openClient(options, NODE)
 }

@@ -1,4 +1,7 @@
-/** `ws` as a transport on Node: one binary message per write, no compression, a refused upgrade told apart from a dead host. */
+/**
+ * `ws` as a transport on Node: one binary message per write, no compression, a refused upgrade told apart from a
+ * dead host.
+ */
 import { WebSocket } from 'ws'
 import type { OpenTransport, Transport, TransportHandler, TransportTarget } from './transport.js'
 

@@ -1,7 +1,8 @@
 /**
- * The outbox port: the client's half of the MQTT session state, kept so that it survives the process. It holds the QoS 1
- * and 2 publishes without their last ack, in order, and the ids of received QoS 2 messages whose PUBREL is still to come.
- * It does not hold incoming messages or subscriptions: the broker keeps those. Adapters: memory, LMDB, IndexedDB.
+ * The outbox port: the client's half of the MQTT session state, kept so that it survives the process. It holds the
+ * QoS 1 and 2 publishes without their last ack, in order, and the ids of received QoS 2 messages whose PUBREL is
+ * still to come. It does not hold incoming messages or subscriptions: the broker keeps those. Adapters: memory, LMDB,
+ * IndexedDB.
  */
 import type { PublishProperties } from '../protocol/packets.js'
 

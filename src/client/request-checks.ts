@@ -1,4 +1,7 @@
-/** What a caller asks for, checked before it costs a round trip: topics, filters, properties, and the broker's own limits. */
+/**
+ * What a caller asks for, checked before it costs a round trip: topics, filters, properties, and the broker's own
+ * limits.
+ */
 import type { Codec } from '../protocol/codec.js'
 import type { ConnectPacket, PublishPacket, PublishProperties, SubscriptionRequest } from '../protocol/packets.js'
 import { ReasonCode } from '../protocol/reason-codes.js'

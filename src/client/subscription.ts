@@ -123,8 +123,8 @@ export class LiveSubscription implements Subscription {
   }
 
   /**
-   * @param how `unsubscribed`: what waits is dropped as done. Otherwise nothing is acknowledged any more: whoever has the
-   * session next gets it, so nobody gets QoS 1 and 2 here; after a failure QoS 0 can still be read.
+   * @param how `unsubscribed`: what waits is dropped as done. Otherwise nothing is acknowledged any more: whoever has
+   * the session next gets it, so nobody gets QoS 1 and 2 here; after a failure QoS 0 can still be read.
    */
   end(how: 'unsubscribed' | 'closed' | TallyError): void {
     if (this.#end !== null) return

@@ -1,6 +1,6 @@
 /**
- * SUBSCRIBE and UNSUBSCRIBE as exchanges: sent when there is a connection, asked again on the next one while unanswered,
- * and, when the broker has lost the session, sent for everything that was in force.
+ * SUBSCRIBE and UNSUBSCRIBE as exchanges: sent when there is a connection, asked again on the next one while
+ * unanswered, and, when the broker has lost the session, sent for everything that was in force.
  */
 import {
   type Packet,

@@ -1,6 +1,7 @@
 /**
  * The transport port: one byte pipe to a broker. Three adapters: the browser's WebSocket, `ws` on Node, TCP on Node;
- * tests have one in memory. It knows no packets and never reconnects; what came in before `closed` is handed over first.
+ * tests have one in memory. It knows no packets and never reconnects; what came in before `closed` is handed over
+ * first.
  */
 /** None of these is called before `OpenTransport` has returned. */
 export interface TransportHandler {
