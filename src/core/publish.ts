@@ -111,15 +111,22 @@ function refusalOf(
   if (packet.retain && packet.payload.length > 0 && isRetainedFull(state, packet)) {
     return { reasonCode: ReasonCode.QUOTA_EXCEEDED, detail: 'the limit of retained messages is reached' }
   }
-  if (state.limits.queueFull === 'refuse-publish' && packet.qos > 0 && isAnyQueueFull(state, packet)) {
+  if (state.limits.queueFull === 'refuse-publish' && packet.qos > 0 && isAnyQueueFull(state, session, packet)) {
     return { reasonCode: ReasonCode.QUOTA_EXCEEDED, detail: 'the queue of a subscriber is full' }
   }
   return connection.state === 'connected' ? null : { reasonCode: ReasonCode.UNSPECIFIED_ERROR, detail: 'not connected' }
 }
 
-function isAnyQueueFull(state: BrokerState, packet: PublishPacket): boolean {
-  for (const match of state.tree.match(packet.topicName).plain) {
-    if (match.qos > 0 && isQueueFull(state, match.session, packet.payload.length)) return true
+/** Of somebody who would get a copy at QoS 1 or 2; in a share group: of all members. */
+function isAnyQueueFull(state: BrokerState, publisher: Session, packet: PublishPacket): boolean {
+  const byteLength = packet.topicName.length + packet.payload.length
+  const { plain, groups } = state.tree.match(packet.topicName)
+  for (const each of plain) {
+    const match = each.session === publisher ? matchForPublisher(each) : each
+    if (match !== null && match.qos > 0 && isQueueFull(state, match.session, byteLength)) return true
+  }
+  for (const { members } of groups) {
+    if (members.every(({ qos, session }) => qos > 0 && isQueueFull(state, session, byteLength))) return true
   }
   return false
 }
