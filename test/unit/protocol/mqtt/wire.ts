@@ -9,7 +9,7 @@ import { ProtocolError } from '../../../../src/protocol/protocol-error.js'
 export const LIMITS: CodecLimits = {
   maximumPacketSize: 1_048_576,
   userPropertiesMax: 64,
-  connectPacketSizeMax: 65_536,
+  connectPacketSizeMax: 1_048_576,
   acceptMqtt31: true,
 }
 

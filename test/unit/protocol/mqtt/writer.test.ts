@@ -198,6 +198,20 @@ t.test('writers that take turns do not share bytes', async (t) => {
   )
 })
 
+t.test('a writer that is done gives no room of another one away', async (t) => {
+  const [first, second, third] = [mqttCodec.writer(4), mqttCodec.writer(4), mqttCodec.writer(4)] as const
+  first.writeAck(PacketType.PUBACK, 1, 0)
+  second.writeAck(PacketType.PUBACK, 2, 0)
+  const taken = [first.take()]
+  third.writeAck(PacketType.PUBACK, 3, 0)
+  for (let more = 0; more < 60; more += 1) third.writeAck(PacketType.PUBACK, 3, 0)
+  taken.push(second.take(), third.take())
+  t.same(
+    taken.map((written) => toHex(written?.buffer.subarray(FRAME_HEADROOM, FRAME_HEADROOM + 4) ?? hex(''))),
+    ['40 02 00 01', '40 02 00 02', '40 02 00 03'],
+  )
+})
+
 t.test('acknowledgements take the shortest form', async (t) => {
   const cases: [ProtocolLevel, number, string][] = [
     [5, 0, '62 02 00 07'],
