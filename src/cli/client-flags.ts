@@ -34,7 +34,10 @@ export function addClientFlags(command: Command): Command {
     .helpOption('--help', 'display this message')
     .option('-h, --host <host>', 'broker to connect to over MQTT (default: 127.0.0.1)')
     .option('-p, --port <port>', 'its port (default: 1883)', wholeNumber(1, 65_535))
-    .option('-L, --url <url>', 'ws://host:port (native protocol) or mqtt://[user[:password]@]host[:port][/topic]')
+    .option(
+      '-L, --url <url>',
+      'ws://host:port (native), ws://host:port/mqtt, or mqtt://[user[:password]@]host[:port][/topic]',
+    )
     .option('-u, --username <name>', 'who we are')
     .option('-P, --pw <password>', 'password; better in the environment as TALLYMQ_PASSWORD, where ps does not show it')
     .option('-i, --id <clientId>', 'client id (default: the broker assigns one)')
@@ -74,7 +77,8 @@ export function clientTarget(
   }
   const user = flags.username ?? username
   const secret = flags.pw ?? password ?? context.password
-  const native = url.startsWith('ws')
+  // The native protocol lives at /tally; /mqtt is where brokers speak MQTT over WebSocket.
+  const isMqtt = url.startsWith('mqtt') || new URL(url).pathname === '/mqtt'
   const connect: ConnectOptions = {
     url,
     cleanStart: flags.disableCleanSession !== true,
@@ -83,7 +87,7 @@ export function clientTarget(
     // What the SDK has an option for goes there; the rest as it is.
     ...properties.connect,
     properties: properties.connect,
-    ...(native ? {} : { protocolLevel: flags.protocolVersion }),
+    ...(isMqtt ? { protocol: 'mqtt', protocolLevel: flags.protocolVersion } : {}),
     ...(clientId === undefined ? {} : { clientId }),
     ...(user === undefined ? {} : { username: user }),
     ...(secret === undefined ? {} : { password: secret }),

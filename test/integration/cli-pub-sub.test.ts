@@ -9,10 +9,12 @@ t.test('what pub publishes, sub prints, natively and over MQTT, at every QoS', a
   const native = ['--url', broker.ws]
   const mqtt5 = ['-h', '127.0.0.1', '-p', broker.mqttPort]
   const mqtt311 = [...mqtt5, '-V', '311']
+  const mqttOverWebSocket = ['--url', `${broker.ws}/mqtt`]
   for (const [subscriber, publisher] of [
     [native, mqtt5],
     [mqtt311, native],
     [mqtt5, mqtt311],
+    [mqttOverWebSocket, mqttOverWebSocket],
   ] as const) {
     const sub = startTallymq(['sub', ...subscriber, '-t', 'a/+', '-q', '2', '-C', '3', '-F', '%t %q %p', '-d'])
     await sub.saw(SUBSCRIBED)

@@ -99,6 +99,10 @@ t.test('address and identity flags become connect options', async (t) => {
     [['-h', 'mq', '-p', '1884', '-V', '311'], { url: 'mqtt://mq:1884', protocolLevel: 4 }],
     [['-h', '::1'], { url: 'mqtt://[::1]:1883' }],
     [['--url', 'ws://127.0.0.1:8083'], { url: 'ws://127.0.0.1:8083/', protocolLevel: undefined }],
+    [
+      ['--url', 'ws://127.0.0.1:8083/mqtt', '-V', '311'],
+      { url: 'ws://127.0.0.1:8083/mqtt', protocol: 'mqtt', protocolLevel: 4 },
+    ],
     [['-L', 'mqtt://al:p%40ss@mq:99'], { url: 'mqtt://mq:99', username: 'al', password: 'p@ss' }],
     [['-u', 'al', '-P', 'pw', '-i', 'id1'], { username: 'al', password: 'pw', clientId: 'id1' }],
     [['-I', 'dev-'], { clientId: 'dev-4711' }],
