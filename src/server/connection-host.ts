@@ -15,6 +15,8 @@ export interface ConnectionHost {
   readonly writers: WriterPool
   readonly codecLimits: CodecLimits
   readonly outputBufferBytesMax: number
+  /** Bytes for one socket that do not wait for the end of the turn. */
+  readonly earlyFlushBytes: number
   readonly decodeScope: DecodeScope
   /** The socket is gone. */
   gone(slot: number): void

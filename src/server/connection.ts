@@ -105,10 +105,7 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
 
   /** The one place where a peer's mistake is told from ours. */
   decodeFailed(error: unknown, nowMs: number): void {
-    if (!(error instanceof ProtocolError)) {
-      this.#shell.fail(error)
-      return
-    }
+    if (!(error instanceof ProtocolError)) return this.#shell.fail(error)
     if (this.#state !== 'open') return
     try {
       this.#shell.core.protocolError(this.client, error, nowMs)
@@ -160,8 +157,11 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
 
   deliver(publication: Publication, delivery: Delivery): void {
     if (this.#state !== 'open') return
-    this.#outbox.writerNow(this.#protocolLevel).writePublication(publication, delivery)
+    const writer = this.#outbox.writerNow(this.#protocolLevel)
+    writer.writePublication(publication, delivery)
     this.#markDirty()
+    // Many publishers may fill the box within one turn; that says nothing about how fast this peer reads.
+    if (writer.byteLength >= this.#shell.earlyFlushBytes && !this.#outbox.hasBarrier) this.#flushEarly()
   }
 
   deliverAfterCommit(publication: Publication, delivery: Delivery): void {
@@ -215,14 +215,14 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
   }
 
   releaseSealed(): void {
-    this.#makeRoom()
+    if (this.#outbox.isFull) this.#flushEarly()
     this.#outbox.releaseSealed()
     this.#markDirty()
   }
 
   releaseOpen(): void {
     this.#isHeld = false
-    this.#makeRoom()
+    if (this.#outbox.isFull) this.#flushEarly()
     this.#outbox.releaseOpen()
     this.#markDirty()
   }
@@ -381,8 +381,8 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
     this.#shell.turn.markDrained(this)
   }
 
-  #makeRoom(): void {
-    if (this.#outbox.isFull) this.flush(this.#shell.clock.nowMs())
+  #flushEarly(): void {
+    this.flush(this.#shell.clock.nowMs())
   }
 
   #markDirty(): void {

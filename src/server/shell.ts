@@ -36,6 +36,7 @@ export interface ShellOptions {
 export const CONNECT_PACKET_SIZE_MAX = 65_536
 /** Journal bytes that wait for the disk, record in flight included, before those who publish are no longer read. */
 const JOURNAL_BYTES_MAX = 16 * 1_048_576
+const EARLY_FLUSH_BYTES = 262_144
 
 export class Shell implements TransportAcceptor, ConnectionHost {
   readonly core: CoreApi<CoreConnection>
@@ -46,6 +47,7 @@ export class Shell implements TransportAcceptor, ConnectionHost {
   readonly decodeScope = new DecodeScope()
   readonly codecLimits: CodecLimits
   readonly outputBufferBytesMax: number
+  readonly earlyFlushBytes: number
   readonly #options: ShellOptions
   readonly #connections: (Connection | null)[] = []
   #connectionCount = 0
@@ -59,6 +61,7 @@ export class Shell implements TransportAcceptor, ConnectionHost {
     this.core = core
     this.clock = timers
     this.outputBufferBytesMax = limits.outputBufferBytesMax
+    this.earlyFlushBytes = Math.min(EARLY_FLUSH_BYTES, limits.outputBufferBytesMax / 4)
     this.codecLimits = {
       maximumPacketSize: limits.maximumPacketSize,
       userPropertiesMax: limits.userPropertiesMax,

@@ -1,6 +1,7 @@
-/** The turn and the connection together: what leaves when, with how many writes, and what happens when the disk fails. */
+/** The turn and the connection together: what leaves when, with how many writes, and what a failing disk does. */
 import t from 'tap'
 import { StoreError } from '../../../src/core/ports/store.js'
+import type { Delivery } from '../../../src/protocol/codec.js'
 import { PacketType } from '../../../src/protocol/packets.js'
 import { CONNECT, PINGREQ, Rig } from '../../support/ws-rig.js'
 
@@ -204,6 +205,33 @@ t.test('whoever saw a full buffer within a turn is told as well', async (t) => {
   rig.settle()
   t.same(rig.core.log, ['drained'])
 })
+
+t.test(
+  'a flood of deliveries within one turn leaves in pieces, so that a fast reader is never called slow',
+  async (t) => {
+    const rig = new Rig({ outputBufferBytesMax: 100_000 })
+    const { client, socket } = rig.open()
+    const publication = { topicName: 'a', payload: new Uint8Array(1_000), properties: null, messageId: 0, wire: null }
+    const delivery: Delivery = {
+      qos: 0,
+      retain: false,
+      dup: false,
+      packetId: 0,
+      deliverySequence: 0,
+      subscriptionIdentifiers: null,
+      messageExpiryIntervalSec: -1,
+      topicAlias: 0,
+      omitTopicName: false,
+    }
+    for (let index = 0; index < 1_000; index += 1) {
+      client.link.deliver(publication, delivery)
+      if (client.link.bufferedBytes > 26_000) t.fail(`${client.link.bufferedBytes} bytes wait`)
+    }
+    rig.settle()
+    t.ok(socket.writes.length <= 41, `${socket.writes.length} writes`)
+    t.ok(socket.takenBytes > 1_000_000)
+  },
+)
 
 t.test('packets read behind a CONNECT that is being authenticated wait, in order', async (t) => {
   const rig = new Rig()
