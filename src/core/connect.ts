@@ -10,6 +10,7 @@ import {
   PACKET_ID_MAX,
   PacketType,
   type ResumeResult,
+  type WillMessage,
 } from '../protocol/packets.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
 import { topicNameProblem } from '../protocol/topics.js'
@@ -105,7 +106,7 @@ function accept(
   if (problem !== null) return refuseConnect(state, connection, clientId, problem.reasonCode, problem.detail)
   if (existing !== undefined) takeOver(state, existing, packet, connection, nowMs)
   const kept = state.sessions.get(clientId)
-  const terms = { sessionExpiryIntervalSec: grantedExpirySec(state, packet), will: packet.will ?? null }
+  const terms = { sessionExpiryIntervalSec: grantedExpirySec(state, packet), will: keptWill(packet) }
   const isDurable = terms.sessionExpiryIntervalSec > 0 || terms.will !== null
   const session = kept ?? openSession(state, clientId, username, isDurable)
   takeTerms(state, connection, packet)
@@ -123,6 +124,15 @@ function accept(
   })
   publishPresence(state, session, 'online', 0, '', nowMs)
   if (kept !== undefined) resumeSession(state, connection, session, nowMs)
+}
+
+/** Bytes of its own: a view would keep the network chunk it came in alive as long as the connection. */
+function keptWill({ will }: ConnectPacket): WillMessage | null {
+  if (will === undefined) return null
+  const { correlationData } = will.properties
+  const properties =
+    correlationData === undefined ? will.properties : { ...will.properties, correlationData: correlationData.slice() }
+  return { ...will, payload: will.payload.slice(), properties }
 }
 
 function sessionProblem(

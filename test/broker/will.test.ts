@@ -181,6 +181,19 @@ t.test('it has the QoS, retain flag, payload and properties that CONNECT said, w
   t.equal(retained?.properties?.messageExpiryIntervalSec, 70, 'the expiry begins when it is sent')
 })
 
+t.test('the bytes of the network chunk that CONNECT came in are not needed afterwards', async (t) => {
+  const chunk = new Uint8Array(1_000).fill(0x61)
+  const host = testBroker()
+  const watcher = host.connect('watcher').subscribe('w', 1)
+  const properties = { correlationData: chunk.subarray(20, 22) }
+  const client = host.connect('a', { will: willOf({ payload: chunk.subarray(10, 14), properties }) })
+  chunk.fill(0)
+  client.cut()
+  const [publish] = watcher.take('PUBLISH')
+  t.same(publish?.payload, utf8Encode('aaaa'))
+  t.same(publish?.properties?.correlationData, utf8Encode('aa'))
+})
+
 t.test('an empty retained Will removes the retained message', async (t) => {
   const host = testBroker()
   host.connect('b').publish('w', 'online', 1, { retain: true })
