@@ -1,4 +1,7 @@
-/** Ranges make an acknowledgement of 65 535 packets six bytes long: naming them must not be a way to keep the broker busy. */
+/**
+ * Ranges make an acknowledgement of 65 535 packets six bytes long: naming them must not be a way to keep the broker
+ * busy.
+ */
 import t from 'tap'
 import { type AckPacketType, PACKET_ID_MAX, PacketType } from '../../src/protocol/packets.js'
 import { testBroker } from '../support/test-broker.js'

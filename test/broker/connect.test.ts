@@ -1,4 +1,6 @@
-/** CONNECT: client identifiers, what CONNACK says, authentication at once, later and refused, and what a refusal leaves. */
+/**
+ * CONNECT: client identifiers, what CONNACK says, authentication at once, later and refused, and what a refusal leaves.
+ */
 import t from 'tap'
 type Tester = Pick<typeof t, 'equal' | 'ok'>
 import { utf8Encode } from '../../src/base/utf8.js'

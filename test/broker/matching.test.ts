@@ -1,4 +1,6 @@
-/** Matching, seen through the whole broker: overlaps, No Local, Retain As Published, `$`-topics, who may publish where. */
+/**
+ * Matching, seen through the whole broker: overlaps, No Local, Retain As Published, `$`-topics, who may publish where.
+ */
 import t from 'tap'
 import type { PublishProperties } from '../../src/protocol/packets.js'
 import { ReasonCode } from '../../src/protocol/reason-codes.js'

@@ -8,7 +8,7 @@ function watching(options: TestBrokerOptions = {}) {
   return { host, watcher }
 }
 
-const eventsOf = (watcher: TestClient) =>
+const eventsOf = (watcher: TestClient): Record<string, unknown>[] =>
   watcher.take('PUBLISH').map(({ topicName, payload }) => ({
     topicName,
     ...(JSON.parse(new TextDecoder().decode(payload)) as Record<string, unknown>),

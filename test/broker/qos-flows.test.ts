@@ -165,6 +165,32 @@ t.test('out: ranges of PUBREC and PUBCOMP, with an id among them that is not in 
   t.equal(host.core.counters.deliveriesAcknowledged, 3)
 })
 
+t.test('ranges that name nothing, again and again, are a Protocol Error; a whole range once is not', async (t) => {
+  for (const type of [PacketType.PUBACK, PacketType.PUBREC, PacketType.PUBREL, PacketType.PUBCOMP]) {
+    const host = testBroker()
+    const client = host.connect('a')
+    const everything = { type, packetId: 1, lastPacketId: 65_535, reasonCode: 0, properties: null }
+    client.send(everything)
+    t.equal(client.connection.state, 'connected', `packet type ${type}`)
+    client.send(everything)
+    host.settle()
+    t.equal(client.take('DISCONNECT')[0]?.reasonCode, ReasonCode.PROTOCOL_ERROR, `packet type ${type}`)
+  }
+})
+
+t.test('out: a PUBREC that takes a message and one that then refuses it end the exchange for good', async (t) => {
+  const host = testBroker()
+  const consumer = host.resume('consumer').subscribe('t', 2)
+  host.connect('publisher').publish('t', 'one', 2)
+  host.settle()
+  consumer.ack(PacketType.PUBREC, 1)
+  consumer.ack(PacketType.PUBREC, 1, ReasonCode.UNSPECIFIED_ERROR)
+  host.settle()
+  const again = host.crash().resume('consumer')
+  t.equal(again.take('CONNACK')[0]?.resume?.queuedMessages, 0)
+  t.same(again.take('PUBREL'), [])
+})
+
 t.test('in: a range of PUBREL is answered id by id', async (t) => {
   const host = testBroker()
   const publisher = host.connect('publisher')

@@ -1,4 +1,6 @@
-/** `$share/{name}/{filter}`: one member gets each message, and what a member leaves behind goes to another [v5 4.8.2]. */
+/**
+ * `$share/{name}/{filter}`: one member gets each message, and what a member leaves behind goes to another [v5 4.8.2].
+ */
 import t from 'tap'
 import { PacketType } from '../../src/protocol/packets.js'
 import { testBroker } from '../support/test-broker.js'
