@@ -105,8 +105,11 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
 
   /** The one place where a peer's mistake is told from ours. */
   decodeFailed(error: unknown, nowMs: number): void {
-    if (!(error instanceof ProtocolError)) return this.#shell.fail(error)
-    if (this.#state !== 'open') return
+    if (!(error instanceof ProtocolError)) this.#shell.fail(error)
+    else if (this.#state === 'open') this.#protocolError(error, nowMs)
+  }
+
+  #protocolError(error: ProtocolError, nowMs: number): void {
     try {
       this.#shell.core.protocolError(this.client, error, nowMs)
     } catch (failure) {

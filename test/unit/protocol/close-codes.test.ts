@@ -1,3 +1,4 @@
+/** Close codes: which reason code closes with which of them, and whether the client may come back. */
 import t from 'tap'
 import { CLOSE_CODE_BY_REASON, CloseCode, closeCodeFor, isReconnectAllowed } from '../../../src/protocol/close-codes.js'
 import { PacketType } from '../../../src/protocol/packets.js'

@@ -1,3 +1,4 @@
+/** The native writer: ranged acks, shared encodings of one publication, and sizes that are true. */
 import t from 'tap'
 import { type Delivery, FRAME_HEADROOM, type Publication } from '../../../../src/protocol/codec.js'
 import { nativeCodec } from '../../../../src/protocol/msgpack/codec.js'
