@@ -1,4 +1,6 @@
-/** The other half of ByteWriter. Reads our own bytes, already checksummed: what does not fit is a bug or a newer format. */
+/**
+ * The other half of ByteWriter. Reads our own bytes, already checksummed: what does not fit is a bug or a newer format.
+ */
 import { assert } from './assert.js'
 import { utf8Decode } from './utf8.js'
 

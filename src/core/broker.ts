@@ -3,7 +3,8 @@
  * calls it, and it answers through the links and the store it was given.
  *
  * Every method is one of: something happened (`open receive closed drained overdue authenticated`), the commit cycle
- * (`work takeCommit committed`), time (`handleTimeout nextTimeoutMs`), or a question. Rules live in the files imported here.
+ * (`work takeCommit committed`), time (`handleTimeout nextTimeoutMs`), or a question. Rules live in the files imported
+ * here.
  */
 import { assert } from '../base/assert.js'
 import { type DisconnectPacket, type Packet, PacketType } from '../protocol/packets.js'
@@ -62,7 +63,10 @@ export class Broker {
     return this.#state.record.length
   }
 
-  /** Reads the store; once, before anything else. Connections that the journal still shows are gone: their Wills are due. */
+  /**
+   * Reads the store; once, before anything else. Connections that the journal still shows are gone: their Wills are
+   * due.
+   */
   recover(nowMs: number): void {
     assert(!this.#hasRecovered, 'recovery happens once')
     this.#hasRecovered = true

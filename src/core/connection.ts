@@ -70,7 +70,10 @@ export class ClientConnection {
   /** Publications at QoS 1 whose PUBACK waits for a commit: [open record, record in flight]. */
   unacknowledgedOpen = 0
   unacknowledgedSealed = 0
-  /** Publications at QoS 2 that came on this connection and whose PUBREL did not [v5 4.9: a new connection, a new quota]. */
+  /**
+   * Publications at QoS 2 that came on this connection and whose PUBREL did not [v5 4.9: a new connection, a new
+   * quota].
+   */
   unreleased = 0
   /** What was in flight at the last connection and is still to be sent again; null: nothing. */
   resend: readonly Copy[] | null = null

@@ -1,7 +1,7 @@
 /**
- * What is due when: session expiry, delayed wills, message expiry, each by its key. Knows no clock, the caller asks with
- * its own. The one idea: a binary heap beside a Map from key to place in the heap, so that moving or deleting one of a
- * million deadlines scans nothing. Equal deadlines come out in no particular order, but always the same one.
+ * What is due when: session expiry, delayed wills, message expiry, each by its key. Knows no clock, the caller asks
+ * with its own. The one idea: a binary heap beside a Map from key to place in the heap, so that moving or deleting one
+ * of a million deadlines scans nothing. Equal deadlines come out in no particular order, but always the same one.
  */
 import { assert } from '../base/assert.js'
 

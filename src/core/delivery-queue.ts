@@ -1,7 +1,8 @@
 /**
  * The copies that wait for one session, oldest first. Three parts in this order: `front` in memory, a run of chunks
- * on disk, `back` in memory. A checkpoint turns `back` into chunks, so a deep backlog costs a few counters here; reading
- * fills `front`, a window at a time. Nothing in this file writes: `checkpoint.ts` does, and asks for what to write.
+ * on disk, `back` in memory. A checkpoint turns `back` into chunks, so a deep backlog costs a few counters here;
+ * reading fills `front`, a window at a time. Nothing in this file writes: `checkpoint.ts` does, and asks for what to
+ * write.
  */
 import { assert } from '../base/assert.js'
 import { Ring } from '../base/ring.js'

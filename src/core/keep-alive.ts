@@ -1,6 +1,7 @@
 /**
  * When a silent client counts as gone (MQTT Keep Alive). Functions over numbers only: the broker keeps one last-packet
- * time per connection and one scan for all, so there is no object here to hold. The server's own pings are another thing.
+ * time per connection and one scan for all, so there is no object here to hold. The server's own pings are another
+ * thing.
  */
 
 /**

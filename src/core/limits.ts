@@ -43,15 +43,17 @@ export interface BrokerLimits {
   readonly queueFull: 'drop-new' | 'refuse-publish'
 }
 
-/** How much background work one commit or turn takes on. Not options: tests make them small, to be everywhere at once. */
+/**
+ * How much background work one commit or turn takes on. Not options: tests make them small, to be everywhere at once.
+ */
 export interface WorkPace {
   /** Journal bytes that start a checkpoint. */
   readonly checkpointBytes: number
   /** Rows of one kind per commit, at least. */
   readonly checkpointRowsPerCommit: number
   /**
-   * A row more for so many bytes of the record in the same commit: folding keeps ahead of what comes in, or the journal,
-   * the memory that holds its messages and the next restart would grow with the load.
+   * A row more for so many bytes of the record in the same commit: folding keeps ahead of what comes in, or the
+   * journal, the memory that holds its messages and the next restart would grow with the load.
    */
   readonly checkpointRecordBytesPerRow: number
   readonly checkpointTrimmedPerCommit: number

@@ -66,7 +66,9 @@ export class Message implements Publication {
   }
 }
 
-/** 'queued': waits for quota · 'sent': PUBLISH may be on the wire · 'released': PUBREC came, PUBREL is due [v5 4.3.3]. */
+/**
+ * 'queued': waits for quota · 'sent': PUBLISH may be on the wire · 'released': PUBREC came, PUBREL is due [v5 4.3.3].
+ */
 export type CopyState = 'queued' | 'sent' | 'released'
 
 export class Copy {

@@ -1,4 +1,7 @@
-/** `$SYS/clients/{clientId}/online` and `offline`: JSON at QoS 0, for dashboards; percent-encoded where a topic needs it. */
+/**
+ * `$SYS/clients/{clientId}/online` and `offline`: JSON at QoS 0, for dashboards; percent-encoded where a topic needs
+ * it.
+ */
 import { utf8Encode } from '../base/utf8.js'
 import { describeReasonCode } from '../protocol/reason-codes.js'
 import { publish } from './publish.js'

@@ -95,7 +95,8 @@ function refusalOf(
 ): Refusal | null {
   const problem = topicNameProblem(packet.topicName, state.limits)
   if (problem !== undefined) {
-    // A wildcard is a Protocol Error in the standard's words, but an ack tells a client more than a close [v5 MQTT-3.3.2-2].
+    // A wildcard is a Protocol Error in the standard's words, but an ack tells a client more than a close
+    // [v5 MQTT-3.3.2-2].
     if (packet.topicName.includes('+') || packet.topicName.includes('#')) {
       throw new ProtocolError(ReasonCode.TOPIC_NAME_INVALID, problem)
     }

@@ -129,7 +129,9 @@ function bodyOf(state: BrokerState, message: RetainedMessage): StoredBody {
   return readRetainedRow(row).body
 }
 
-/** A subscription is new (or asks again, and starts over): its retained messages go out bit by bit, after the SUBACK. */
+/**
+ * A subscription is new (or asks again, and starts over): its retained messages go out bit by bit, after the SUBACK.
+ */
 export function startRetained(
   state: BrokerState,
   connection: ClientConnection,

@@ -70,7 +70,9 @@ export interface PacketWriter {
   /** Bytes waiting, an upper bound is enough. */
   readonly byteLength: number
   write(packet: Packet): void
-  /** @returns bytes the packet took, so that callers can honour the peer's Maximum Packet Size with `publicationSize`. */
+  /**
+   * @returns bytes the packet took, so that callers can honour the peer's Maximum Packet Size with `publicationSize`.
+   */
   writePublication(publication: Publication, delivery: Delivery): void
   /** Hot path of PUBACK, PUBREC, PUBREL, PUBCOMP with no properties. Native: neighbours become one range. */
   writeAck(type: AckPacketType, packetId: number, reasonCode: number): void

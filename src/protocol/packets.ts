@@ -1,7 +1,8 @@
 /**
  * The one packet model: MQTT 5's fifteen control packets as plain values. Codecs turn bytes into these and back;
  * core and client speak nothing else. Names are the standard's words. What only the native protocol carries
- * (delivery sequence, message id, resume result, timestamps) sits here as optional fields that the MQTT codec leaves out.
+ * (delivery sequence, message id, resume result, timestamps) sits here as optional fields that the MQTT codec leaves
+ * out.
  */
 
 export const PacketType = {

@@ -1,4 +1,6 @@
-/** The browser build in a real browser against the real broker: QoS 2 both ways, a reload in between, MQTT beside it. */
+/**
+ * The browser build in a real browser against the real broker: QoS 2 both ways, a reload in between, MQTT beside it.
+ */
 import { spawnSync } from 'node:child_process'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import t, { type Test } from 'tap'

@@ -1,4 +1,6 @@
-/** The same story on memory and on LMDB: the same packets in the same order, the same rows, the same after a failure. */
+/**
+ * The same story on memory and on LMDB: the same packets in the same order, the same rows, the same after a failure.
+ */
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { STORE_TABLES, type Store } from '../../src/core/ports/store.js'

@@ -1,6 +1,6 @@
 /**
- * A subscribing client that obeys MQTT and doubts the broker: Receive Maximum, packet ids, delivery sequence and DUP are
- * judged on arrival; what arrived and which subscriptions there were goes into the ledger for the end.
+ * A subscribing client that obeys MQTT and doubts the broker: Receive Maximum, packet ids, delivery sequence and DUP
+ * are judged on arrival; what arrived and which subscriptions there were goes into the ledger for the end.
  */
 import {
   type AckPacketType,

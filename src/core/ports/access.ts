@@ -21,7 +21,8 @@ export interface AuthenticationRequest {
 }
 
 /**
- * 'publish' a topic name, also for a Will at CONNECT and again when it fires · 'subscribe' a topic filter (without `$share/…/`)
+ * 'publish' a topic name, also for a Will at CONNECT and again when it fires · 'subscribe' a topic filter (without
+ * `$share/…/`)
  * · 'receive' a topic name, asked for every delivery, live, retained or queued.
  */
 export type AccessAction = 'publish' | 'subscribe' | 'receive'

@@ -9,7 +9,8 @@
  * - Reads see commits that are done, and no part of one that is not.
  * - The bytes passed in stay unchanged until `done`; the bytes returned belong to the caller.
  * - After a failed commit every later one fails too: the process is expected to stop.
- * - Values are framed and checksummed by the adapter; a damaged one throws StoreError 'STORE_CORRUPT', naming table and key.
+ * - Values are framed and checksummed by the adapter; a damaged one throws StoreError 'STORE_CORRUPT', naming table and
+ *   key.
  */
 export const STORE_TABLES = ['meta', 'journal', 'sessions', 'queues', 'messages', 'references', 'retained'] as const
 export type StoreTable = (typeof STORE_TABLES)[number]

@@ -11,7 +11,9 @@ import { ReasonCode } from '../reason-codes.js'
 const CAPACITY_MIN = 256
 /** What a busy connection starts with at most; more is grown into. */
 const FIRST_CAPACITY_MAX = 65_536
-/** First buffers are cut from slabs: a fresh ArrayBuffer costs more than a whole packet. As small as Node's own pool. */
+/**
+ * First buffers are cut from slabs: a fresh ArrayBuffer costs more than a whole packet. As small as Node's own pool.
+ */
 const SLAB_BYTES = 8_192
 const SLAB_CUT_MAX = 1_024
 const COPY_BY_HAND_MAX = 8
@@ -84,7 +86,9 @@ export class PacketBuffer {
     this.position = putBytes(this.bytes, this.position, data)
   }
 
-  /** @returns where the section begins, counted so that growing does not move it, for `endSection` with the same guess. */
+  /**
+   * @returns where the section begins, counted so that growing does not move it, for `endSection` with the same guess.
+   */
   beginSection(expectedLength: number): number {
     const width = variableByteIntegerWidth(checkLength(expectedLength))
     this.reserve(width)

@@ -1,4 +1,4 @@
-/** The native decoder: several packets in one message, every way to be wrong, and nothing kept from bad input. */
+/** The native decoder beyond the vectors: limits, views instead of copies, topics that are found again. */
 import t from 'tap'
 import type { CodecLimits } from '../../../../src/protocol/codec.js'
 import { nativeCodec } from '../../../../src/protocol/msgpack/codec.js'

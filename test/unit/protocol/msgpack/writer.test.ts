@@ -1,4 +1,4 @@
-/** The native writer: ranged acks, shared encodings of one publication, and sizes that are true. */
+/** The native writer beyond the vectors: byte for byte as msgpackr, shared encodings, ranged acks, its buffers. */
 import t from 'tap'
 import { type Delivery, FRAME_HEADROOM, type Publication } from '../../../../src/protocol/codec.js'
 import { nativeCodec } from '../../../../src/protocol/msgpack/codec.js'
