@@ -290,8 +290,6 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
     this.#shell.turn.schedule()
   }
 
-  // ── closing ──
-
   /** The disk or an invariant broke: tells the peer, with nothing in it that could be taken for an acknowledgement. */
   stopAfterFailure(nowMs: number): void {
     if (this.#state !== 'open') return
