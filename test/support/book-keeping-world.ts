@@ -38,7 +38,7 @@ export class World {
         takeoversPerMinuteMax: 1_000_000,
       },
       pace: {
-        checkpointBytes: random.pick([200, 2_000, 4 * 1_048_576]),
+        checkpointBytes: random.pick([1, 200, 2_000, 4 * 1_048_576]),
         checkpointRowsPerCommit: random.pick([1, 2, 7]),
         checkpointRecordBytesPerRow: 1_000_000,
         checkpointTrimmedPerCommit: random.pick([1, 3, 20]),
@@ -46,12 +46,14 @@ export class World {
       },
     }
     this.host = new TestBroker({ ...this.#options, store: new MemoryStore({ settle: 'manual' }) })
+    // Half of the worlds are about share groups, whose members come, go and end.
+    const isAboutGroups = random.chance(0.5)
     this.publishers = [
       this.#publisher('p1', ['t/1', 't/2', 's/1', 'r/p1/1', 'r/p1/2'], true, [2]),
-      this.#publisher('p2', ['t/1', 't/2', 's/1', 's/2', 'r/p2/1'], true, [0, 1, 2]),
+      this.#publisher('p2', isAboutGroups ? ['s/1', 's/2'] : ['t/1', 't/2', 's/1', 's/2', 'r/p2/1'], true, [0, 1, 2]),
       this.#publisher('p3', ['t/1', 's/2'], false, [1, 2]),
     ]
-    this.consumers = consumersOf(random).map((options) => new Consumer(options, this.ledger, random))
+    this.consumers = consumersOf(random, isAboutGroups).map((options) => new Consumer(options, this.ledger, random))
   }
 
   #publisher(clientId: string, topics: string[], isPersistent: boolean, qosChoices: (0 | 1 | 2)[]): Publisher {
@@ -216,7 +218,7 @@ export class World {
   }
 }
 
-function consumersOf(random: Random): ConsumerOptions[] {
+function consumersOf(random: Random, isAboutGroups: boolean): ConsumerOptions[] {
   const receiveMaximum = () => random.pick([1, 2, 5, 65_535])
   const lasting = { expirySec: FOR_EVER_SEC, isVolatile: false, resubscribes: false }
   const volatile = { expirySec: 3, isVolatile: true, resubscribes: true }
@@ -247,8 +249,14 @@ function consumersOf(random: Random): ConsumerOptions[] {
   all.push({ ...lasting, clientId: 'g2', subscriptions: group, receiveMaximum: receiveMaximum() })
   // They do not unsubscribe: what waits for a member that left the group and then ends is dropped, by decision.
   const leaving = { ...volatile, resubscribes: false, subscriptions: [['$share/g/s/#', 1] as const] }
-  if (random.chance(0.5)) all.push({ ...leaving, clientId: 'g3', receiveMaximum: 2 })
-  if (random.chance(0.3)) all.push({ ...leaving, clientId: 'g4', receiveMaximum: 1, expirySec: 0 })
+  if (isAboutGroups) {
+    all.push({ ...lasting, clientId: 'c7', subscriptions: [['s/#', 1]], receiveMaximum: receiveMaximum() })
+    all.push({ ...lasting, clientId: 'c8', subscriptions: [['s/1', 2]], receiveMaximum: receiveMaximum() })
+    all.push({ ...leaving, clientId: 'g5', receiveMaximum: 1 })
+  }
+  if (isAboutGroups || random.chance(0.5)) all.push({ ...leaving, clientId: 'g3', receiveMaximum: 2 })
+  if (random.chance(isAboutGroups ? 0.5 : 0.2))
+    all.push({ ...leaving, clientId: 'g4', receiveMaximum: 1, expirySec: 0 })
   return all
 }
 
