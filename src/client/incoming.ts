@@ -35,6 +35,8 @@ export class IncomingPublishes implements Acknowledger {
   /** Of this connection, in the order of arrival, acknowledged or not. */
   #pubacks = new Fifo<ReceivedMessage>()
   #pubrecs = new Fifo<ReceivedMessage>()
+  /** PUBRECs of this connection whose PUBREL has not come. */
+  #awaitingPubrel = 0
   #topicNameByAlias = new Map<number, string>()
   #link: IncomingLink | null = null
 
@@ -61,6 +63,7 @@ export class IncomingPublishes implements Acknowledger {
     this.#link = null
     this.#pubacks = new Fifo()
     this.#pubrecs = new Fifo()
+    this.#awaitingPubrel = 0
     this.#topicNameByAlias = new Map()
   }
 
@@ -82,7 +85,9 @@ export class IncomingPublishes implements Acknowledger {
     }
     const message = new ReceivedMessage(packet, topicName, this)
     this.#held.set(packetId, message)
-    if (this.#held.size + this.#receipts.size > this.#settings.receiveMaximum) {
+    // Of this connection only: what an earlier one left behind, the broker may have given up [v5 4.9].
+    const unacknowledged = this.#pubacks.length + this.#pubrecs.length + this.#awaitingPubrel
+    if (unacknowledged >= this.#settings.receiveMaximum) {
       throw new ProtocolError(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, 'more unacknowledged messages than Receive Maximum')
     }
     this.#expectAck(message)
@@ -131,6 +136,7 @@ export class IncomingPublishes implements Acknowledger {
       const { packetId } = this.#pubrecs.shift() as ReceivedMessage
       this.#held.delete(packetId)
       this.#receipts.add(packetId)
+      this.#awaitingPubrel += 1
       this.#settings.outboxLog?.append({ kind: 'receipt', packetId }, null)
       this.#writeWhenDurable(PacketType.PUBREC, packetId, ReasonCode.SUCCESS)
     }
@@ -141,6 +147,7 @@ export class IncomingPublishes implements Acknowledger {
       this.#writeWhenDurable(PacketType.PUBCOMP, packetId, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND)
       return
     }
+    if (this.#awaitingPubrel > 0) this.#awaitingPubrel -= 1
     this.#settings.outboxLog?.append({ kind: 'receipt-end', packetId }, null)
     this.#writeWhenDurable(PacketType.PUBCOMP, packetId, ReasonCode.SUCCESS)
   }

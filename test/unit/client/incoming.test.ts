@@ -217,6 +217,25 @@ t.test('more unacknowledged messages than our Receive Maximum is a protocol erro
   t.match(got.client.state, { name: 'closed', reason: { error: { code: 'PROTOCOL_ERROR', reasonCode: 0x93 } } })
 })
 
+t.test('what an earlier connection left unacknowledged does not count against Receive Maximum', async (t) => {
+  const broker = new ScriptedBroker()
+  const got = await collecting(broker, undefined, { receiveMaximum: 2, manualAck: true })
+  const first = await broker.at(0)
+  for (const packetId of [1, 2]) first.publish('a', { qos: 2, packetId })
+  got.messages[0]?.acknowledge()
+  t.same(await first.sent(), ['PUBREC 1'])
+  first.drop()
+  broker.answer = PRESENT
+  const second = await broker.comesBack(1)
+  // The broker has let number 2 expire, and 1 still waits for its PUBREL.
+  for (const packetId of [3, 4]) second.publish('b', { qos: 2, packetId })
+  await settle()
+  t.equal(got.client.state.name, 'connected')
+  t.equal(got.messages.length, 4)
+  second.publish('b', { qos: 1, packetId: 5 })
+  t.match(await second.next('DISCONNECT'), { reasonCode: 0x93 })
+})
+
 t.test('topic aliases of the broker are resolved, and end with the connection', async (t) => {
   const broker = new ScriptedBroker('mqtt')
   const got = await collecting(broker, undefined, { properties: { topicAliasMaximum: 5 } })
