@@ -4,6 +4,7 @@
  *
  * node test/bench/generator.mjs --wire native --port 8083 --qos 1 --subs 1 --seconds 5
  */
+import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { frameHeadBytes, RawWebSocket, writeHead } from './raw-websocket.mjs'
 import { mqtt, relay } from './wire-mqtt.mjs'
@@ -22,6 +23,7 @@ const { values } = parseArgs({
     window: { type: 'string', default: '8192' },
     batch: { type: 'string', default: '64' },
     durable: { type: 'boolean', default: false },
+    pid: { type: 'string' },
   },
 })
 const port = Number(values.port)
@@ -195,10 +197,18 @@ pump()
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 await wait(Number(values.warmup) * 1_000)
 const delivered = () => subscribers.reduce((sum, { received }) => sum + received, 0)
-const from = { at: process.hrtime.bigint(), delivered: delivered(), published, cpu: process.cpuUsage() }
+/** CPU seconds of the broker, all its threads. */
+function brokerCpuSec() {
+  if (values.pid === undefined) return 0
+  const stat = readFileSync(`/proc/${values.pid}/stat`, 'latin1')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / 100
+}
+const from = { broker: brokerCpuSec(), at: process.hrtime.bigint(), delivered: delivered(), published, cpu: process.cpuUsage() }
 await wait(Number(values.seconds) * 1_000)
 const seconds = Number(process.hrtime.bigint() - from.at) / 1e9
 const cpu = process.cpuUsage(from.cpu)
+const brokerSec = brokerCpuSec() - from.broker
 const rate = (delivered() - from.delivered) / seconds
 const publishRate = (published - from.published) / seconds
 isStopping = true
@@ -212,6 +222,8 @@ process.stdout.write(
     subs,
     deliveriesPerSec: Math.round(rate),
     publishesPerSec: Math.round(publishRate),
+    brokerCpu: Number((brokerSec / seconds).toFixed(2)),
+    brokerMicrosPerDelivery: Number(((brokerSec * 1e6) / (rate * seconds)).toFixed(3)),
     generatorCpu: Number(((cpu.user + cpu.system) / 1e6 / seconds).toFixed(2)),
     missing,
     duplicated,

@@ -5,7 +5,7 @@
  * npm run bench:native [-- --rounds 5 --seconds 4 --json]
  */
 import { parseArgs } from 'node:util'
-import { generate, median, startScript, startTally, usage } from './targets.mjs'
+import { generate, median, startScript, startTally } from './targets.mjs'
 
 const { values } = parseArgs({
   options: {
@@ -69,12 +69,9 @@ const results = new Map(scenarios.map(({ name }) => [name, []]))
 for (let round = 1; round <= Number(values.rounds); round += 1) {
   for (const { name, start, args } of scenarios) {
     const target = await start()
-    const before = usage(target.pid)
-    const result = await generate(['--port', String(target.port), '--seconds', values.seconds, ...args])
-    const after = usage(target.pid)
+    const measured = ['--port', String(target.port), '--pid', String(target.pid), '--seconds', values.seconds]
+    const result = await generate([...measured, ...args])
     await target.stop()
-    const messages = result.publishesPerSec * (Number(values.seconds) + 2) * (result.subs === 0 ? 1 : result.subs)
-    result.brokerCpuMicrosPerDelivery = Number((((after.cpuSec - before.cpuSec) * 1e6) / messages).toFixed(2))
     results.get(name).push(result)
     const flaw = result.missing + result.duplicated + result.reordered
     process.stderr.write(
@@ -92,7 +89,8 @@ const rows = scenarios.map(({ name, against, atLeast }) => {
     deliveriesPerSec,
     ratioToRelay: base === null ? null : Number((deliveriesPerSec / base).toFixed(2)),
     atLeast: atLeast ?? null,
-    brokerCpuMicrosPerDelivery: median(runs.map((run) => run.brokerCpuMicrosPerDelivery)),
+    brokerCpu: median(runs.map((run) => run.brokerCpu)),
+    brokerMicrosPerDelivery: median(runs.map((run) => run.brokerMicrosPerDelivery)),
     generatorCpu: median(runs.map((run) => run.generatorCpu)),
     flaws: runs.reduce((sum, run) => sum + run.missing + run.duplicated + run.reordered, 0),
   }
@@ -100,11 +98,11 @@ const rows = scenarios.map(({ name, against, atLeast }) => {
 if (values.json) process.stdout.write(`${JSON.stringify(rows)}\n`)
 else {
   process.stdout.write(
-    '| scenario | deliveries/s | × relay | wanted | broker µs/delivery | generator CPU | flaws |\n| --- | --: | --: | --: | --: | --: | --: |\n',
+    '| scenario | deliveries/s | × relay | wanted | broker µs/delivery | broker CPU | generator CPU | flaws |\n| --- | --: | --: | --: | --: | --: | --: | --: |\n',
   )
   for (const row of rows) {
     process.stdout.write(
-      `| ${row.name} | ${row.deliveriesPerSec} | ${row.ratioToRelay ?? ''} | ${row.atLeast ?? ''} | ${row.brokerCpuMicrosPerDelivery} | ${row.generatorCpu} | ${row.flaws} |\n`,
+      `| ${row.name} | ${row.deliveriesPerSec} | ${row.ratioToRelay ?? ''} | ${row.atLeast ?? ''} | ${row.brokerMicrosPerDelivery} | ${row.brokerCpu} | ${row.generatorCpu} | ${row.flaws} |\n`,
     )
   }
 }
