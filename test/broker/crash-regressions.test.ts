@@ -21,7 +21,6 @@ t.test(
     host.resume('meter', { cleanStart: true }).subscribe('b', 1)
     host.core.checkpoint()
     commitOnce(host)
-    commitOnce(host)
     t.ok(rowCounts(host.store).journal > 2, 'the beginning of the first session is still in the journal')
     t.equal(rowCounts(host.store).sessions, 1, 'its row is not')
     const next = host.crash()
