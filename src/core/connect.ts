@@ -85,6 +85,12 @@ function connectProblem(state: BrokerState, packet: ConnectPacket): Problem | nu
   }
   if (packet.will === undefined) return null
   const { topicName } = packet.will
+  const { responseTopic } = packet.will.properties
+  const responseProblem = responseTopic === undefined ? undefined : topicNameProblem(responseTopic, limits)
+  if (responseProblem !== undefined) {
+    const detail = `Response Topic of the Will: ${responseProblem}`
+    return { reasonCode: ReasonCode.TOPIC_NAME_INVALID, detail }
+  }
   const isReserved = topicName.startsWith('$SYS') || topicName.startsWith('$share')
   const topicProblem = topicNameProblem(topicName, limits) ?? (isReserved ? 'this one is the server’s' : undefined)
   if (topicProblem === undefined) return null

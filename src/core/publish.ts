@@ -36,6 +36,7 @@ export function receivePublish(
 ): void {
   state.counters.publishesReceived += 1
   state.counters.publishBytesReceived += packet.payload.length
+  if (packet.properties !== null) checkProperties(state, packet.properties)
   packet.topicName = resolveTopicName(state, connection, packet)
   if (packet.qos === 2 && session.receipts.has(packet.packetId)) {
     state.counters.duplicatesRefused += 1
@@ -59,6 +60,16 @@ export function receivePublish(
   const type = packet.qos === 1 ? PacketType.PUBACK : PacketType.PUBREC
   const reasonCode = isMatched ? ReasonCode.SUCCESS : ReasonCode.NO_MATCHING_SUBSCRIBERS
   connection.link.acknowledgeAfterCommit(type, packet.packetId, reasonCode)
+}
+
+function checkProperties(state: BrokerState, properties: PublishProperties): void {
+  if (properties.subscriptionIdentifiers !== undefined) {
+    const detail = 'a subscription identifier goes from the server to the client only' // [v5 MQTT-3.3.4-6]
+    throw new ProtocolError(ReasonCode.PROTOCOL_ERROR, detail)
+  }
+  if (properties.responseTopic === undefined) return
+  const problem = topicNameProblem(properties.responseTopic, state.limits) // [v5 MQTT-3.3.2-14]
+  if (problem !== undefined) throw new ProtocolError(ReasonCode.TOPIC_NAME_INVALID, `Response Topic: ${problem}`)
 }
 
 function resolveTopicName(state: BrokerState, connection: ClientConnection, packet: PublishPacket): string {

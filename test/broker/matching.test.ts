@@ -196,6 +196,31 @@ t.test('what the publisher said about the payload reaches every subscriber uncha
   }
 })
 
+t.test('a client may not send a Subscription Identifier in PUBLISH: 0x82', async (t) => {
+  for (const qos of [0, 1, 2] as const) {
+    const host = testBroker()
+    const client = host.connect('a').subscribe('t', 2)
+    client.publish('t', 'x', qos, { properties: { subscriptionIdentifiers: [1] } })
+    host.settle()
+    t.equal(client.take('DISCONNECT')[0]?.reasonCode, ReasonCode.PROTOCOL_ERROR)
+    t.same(client.take('PUBLISH'), [])
+  }
+})
+
+t.test('a Response Topic has no wildcard, in PUBLISH and in a Will: 0x90', async (t) => {
+  for (const responseTopic of ['a/+', 'a/#', '']) {
+    const host = testBroker()
+    const client = host.connect('a').subscribe('t', 2)
+    client.publish('t', 'x', 1, { properties: { responseTopic } })
+    host.settle()
+    t.equal(client.take('DISCONNECT')[0]?.reasonCode, ReasonCode.TOPIC_NAME_INVALID, responseTopic)
+    t.same(client.take('PUBLISH'), [])
+    const will = { topicName: 'w', payload: new Uint8Array(0), qos: 0 as const, retain: false }
+    const other = host.connect('b', { will: { ...will, properties: { responseTopic } } })
+    t.equal(other.take('CONNACK')[0]?.reasonCode, ReasonCode.TOPIC_NAME_INVALID, responseTopic)
+  }
+})
+
 t.test('nobody subscribed: 0x10, and the message is gone', async (t) => {
   const host = testBroker()
   const client = host.connect('a')
