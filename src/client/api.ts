@@ -240,6 +240,11 @@ export interface Client extends AsyncDisposable {
    * Do not change the payload before it resolves.
    */
   publish(topicName: string, payload: Uint8Array | string, options?: PublishOptions): Promise<PublishResult>
+  /**
+   * Resolves when every QoS 1 and 2 publish made so far is in the outbox: from here on it survives this process,
+   * connected or not. At once without an outbox.
+   */
+  stored(): Promise<void>
   /** QoS 0, fire and forget, no promise. @returns false when there is no connection or the buffer is full. */
   publishNow(topicName: string, payload: Uint8Array | string, options?: PublishNowOptions): boolean
   /** Resolves when `bufferedBytes` is below `outputBufferBytesMax` again. */

@@ -138,6 +138,14 @@ export class TallyClient implements Client {
     }
   }
 
+  async stored(): Promise<void> {
+    try {
+      await this.#outboxLog?.stored()
+    } catch (cause) {
+      throw new TallyError('OUTBOX_FAILED', 'the outbox could not be written', { cause })
+    }
+  }
+
   publishNow(topicName: string, payload: Uint8Array | string, options: PublishNowOptions = NO_OPTIONS): boolean {
     const connection = this.#loop.connection
     if (connection === null || connection.isFull) return false

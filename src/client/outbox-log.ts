@@ -2,6 +2,7 @@
  * Group commit over an `OutboxStore`: changes of one turn go out as one commit, and while it is being written the next
  * one collects. Callbacks run in the order of their changes, after the commit that holds them, never before.
  */
+import { type Deferred, deferred } from './deferred.js'
 import type { OutboxChange, OutboxStore } from './outbox.js'
 
 export class OutboxLog {
@@ -9,6 +10,9 @@ export class OutboxLog {
   readonly #failed: (cause: unknown) => void
   #changes: OutboxChange[] = []
   #callbacks: (() => void)[] = []
+  /** Who asked `stored`, not yet answered. */
+  readonly #waiters = new Set<Deferred<void>>()
+  #cause: unknown
   #state: 'idle' | 'scheduled' | 'committing' | 'failed' = 'idle'
   #idleWaiters: (() => void)[] = []
 
@@ -25,6 +29,18 @@ export class OutboxLog {
     if (this.#state !== 'idle') return
     this.#state = 'scheduled'
     queueMicrotask(() => void this.#commit())
+  }
+
+  /** Resolves when everything appended so far is durable. @throws what the store threw. */
+  stored(): Promise<void> {
+    if (this.#state === 'failed') return Promise.reject(this.#cause)
+    const waiter = deferred<void>()
+    this.#waiters.add(waiter)
+    this.append(null, () => {
+      this.#waiters.delete(waiter)
+      waiter.resolve()
+    })
+    return waiter.promise
   }
 
   /** Resolves when nothing waits to be written any more, or the store has failed. */
@@ -44,6 +60,8 @@ export class OutboxLog {
         if (changes.length > 0) await this.#store.commit(changes)
       } catch (cause) {
         this.#state = 'failed'
+        this.#cause = cause
+        for (const waiter of this.#waiters) waiter.reject(cause as Error)
         this.#wakeIdleWaiters()
         this.#failed(cause)
         return

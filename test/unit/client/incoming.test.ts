@@ -114,7 +114,8 @@ t.test('session gone: the same id is another message, and late acknowledgements 
   broker.answer = () => ({})
   const second = await broker.comesBack(1)
   t.same(await second.next('SUBSCRIBE').then((packet) => packet.subscriptions.length), 1)
-  second.publish('new', { qos: 2, packetId: 1 })
+  // DUP as it would be if its first sending had been lost: even so it is none of the old session.
+  second.publish('new', { qos: 2, packetId: 1, dup: true })
   await settle()
   done[0]?.()
   t.same(await second.sent(), [])

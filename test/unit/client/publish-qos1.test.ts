@@ -84,8 +84,11 @@ t.test('with an outbox nothing is sent before it is stored', async (t) => {
   const client = await broker.open({ clientId: 'c', outbox: slow })
   const connection = await broker.at(0)
   const published = client.publish('a', '', { qos: 1 })
+  const stored = client.stored()
   t.same(await connection.sent(), [])
+  t.equal(await stateOf(stored), 'pending')
   store()
+  await stored
   t.same(await connection.sent(), ['PUBLISH a id=1'])
   connection.ack('PUBACK', 1)
   await published
@@ -194,6 +197,9 @@ t.test('a store that fails ends the client, and every publish with it', async (t
   const broker = new ScriptedBroker()
   const outbox = { ...openMemoryOutbox(), commit: () => Promise.reject(new Error('disk full')) }
   const client = await broker.open({ clientId: 'c', outbox })
-  await t.rejects(client.publish('a', '', { qos: 1 }), { code: 'OUTBOX_FAILED' })
+  const published = client.publish('a', '', { qos: 1 })
+  await t.rejects(Promise.all([client.stored(), published]), { code: 'OUTBOX_FAILED' })
+  await t.rejects(published, { code: 'OUTBOX_FAILED' })
+  await t.rejects(client.stored(), { code: 'OUTBOX_FAILED' })
   t.match(client.state, { name: 'closed', reason: { kind: 'failed', error: { code: 'OUTBOX_FAILED' } } })
 })

@@ -126,6 +126,25 @@ t.test('session gone: what had its PUBREC counts as delivered, the rest is sent 
   await open
 })
 
+t.test('what waits for PUBCOMP counts against the Receive Maximum, also on the next connection', async (t) => {
+  const broker = new ScriptedBroker()
+  broker.answer = () => ({ properties: { receiveMaximum: 1 } })
+  const client = await broker.open({ clientId: 'c' })
+  const first = await broker.at(0)
+  const all = [client.publish('a', '', { qos: 2 }), client.publish('b', '', { qos: 1 })]
+  t.same(await first.sent(), ['PUBLISH a id=1'])
+  first.ack('PUBREC', 1)
+  t.same(await first.sent(), ['PUBREL 1'])
+  first.drop()
+  broker.answer = () => ({ sessionPresent: true, properties: { receiveMaximum: 1 } })
+  const second = await broker.comesBack(1)
+  t.same(await second.sent(), ['PUBREL 1'])
+  second.ack('PUBCOMP', 1)
+  t.same(await second.sent(), ['PUBLISH b id=2'])
+  second.ack('PUBACK', 2)
+  await Promise.all(all)
+})
+
 t.test('a repeated PUBREC is answered with PUBREL again, an unknown one with 0x92', async (t) => {
   const broker = new ScriptedBroker()
   const client = await broker.open()
