@@ -1,6 +1,7 @@
 /**
  * Seeded worlds of clients around one broker that loses power at any turn; the clients' books are the judge.
- * `TALLYMQ_SEED=7` repeats one seed, `TALLYMQ_SEEDS=20000` runs long. Found seeds become tests of their own below.
+ * `TALLYMQ_SEED=7` repeats one seed, `TALLYMQ_SEEDS=20000` runs long. What a seed finds becomes a story in
+ * `broker/crash-regressions.test.ts`.
  */
 import t from 'tap'
 import { World } from '../support/book-keeping-world.js'

@@ -92,7 +92,7 @@ export class Ledger {
       this.#checkUniqueness(book)
       this.#checkOrder(book)
       this.#checkSubscribed(book)
-      if (book.isCurrent) this.#checkCompleteness(book)
+      if (book.isCurrent && !this.isLossy) this.#checkCompleteness(book)
     }
     this.#checkGroup()
   }
@@ -172,7 +172,7 @@ export class Ledger {
     for (const message of this.messages.values()) {
       const count = counts.get(message.key) ?? 0
       const isCovered = lasting.some(({ windows }) => windows.some((window) => covers(window, message)))
-      if (count === 0 && isCovered && isOwed(message) && !this.isGroupLossy) {
+      if (count === 0 && isCovered && isOwed(message) && !this.isGroupLossy && !this.isLossy) {
         throw new Breach(`nobody in the share group got '${message.key}' (QoS ${message.qos})`)
       }
       if (count > 1 && message.qos === 2 && !hasEnded)
@@ -182,6 +182,8 @@ export class Ledger {
 
   /** A member without Session State was in the group when the broker died: what it had is gone with it. */
   isGroupLossy = false
+  /** Queues overflow here. */
+  isLossy = false
 }
 
 function countLive(book: SessionBook): Map<string, number> {
