@@ -159,7 +159,8 @@ t.test('a connection moves along its transition table and nowhere else', async (
 t.test('a second CONNECT is a Protocol Error and the session lives on', async (t) => {
   const host = testBroker()
   const client = host.resume('a')
-  client.send(onePacketOfEach()['CONNECT'] as Packet)
+  const { CONNECT } = onePacketOfEach()
+  client.send(CONNECT as Packet)
   host.settle()
   t.equal(client.take('DISCONNECT')[0]?.reasonCode, ReasonCode.PROTOCOL_ERROR)
   t.equal(host.resume('a').take('CONNACK')[0]?.sessionPresent, true)
