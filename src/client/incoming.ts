@@ -152,7 +152,7 @@ export class IncomingPublishes implements Acknowledger {
     this.#writeWhenDurable(PacketType.PUBCOMP, packetId, ReasonCode.SUCCESS)
   }
 
-  /** On the connection that asked for it, or not at all: the next one has its own exchange. */
+  /** On the connection that asked for it; if that has ended, it swallows the ack, and the next has its own exchange. */
   #writeWhenDurable(type: AckPacketType, packetId: number, reasonCode: number): void {
     const link = this.#link
     const { outboxLog } = this.#settings
@@ -160,9 +160,7 @@ export class IncomingPublishes implements Acknowledger {
       link?.writeAck(type, packetId, reasonCode)
       return
     }
-    outboxLog.append(null, () => {
-      if (this.#link === link) link?.writeAck(type, packetId, reasonCode)
-    })
+    outboxLog.append(null, () => link?.writeAck(type, packetId, reasonCode))
   }
 
   #topicName(packet: PublishPacket): string {
