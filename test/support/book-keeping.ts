@@ -119,8 +119,8 @@ export class Ledger {
       seen.add(arrival.key)
       const message = this.find(arrival.key)
       if (message.kind === 'will') continue
-      // Expired in its turn, or the subscription came later: this is a resend at QoS 1, a publication of its own.
-      if (message.mayExpire && message.qos === 1 && message.attempts > 1) continue
+      // Lost in its turn, or the subscription came later: this is a resend at QoS 1, a publication of its own.
+      if ((message.mayExpire || this.isLossy) && message.qos === 1 && message.attempts > 1) continue
       if (
         !book.windows.some(
           (window) => window.grantedAt < message.sentAt && isMatch(window.topicFilter, message.topicName),
