@@ -41,8 +41,8 @@ export function openEnvironment(directory: string, durability: Durability, mapSi
     useWritemap: false,
     noMemInit: false,
     // Each group of commits is one explicit batch; see `lmdb-store.ts`.
-    // With it lmdb-js wraps our batch in one of its own whose promise nobody sees: a failed commit would end the process
-    // as an unhandled rejection, before anybody is told. Our batch is the transaction.
+    // With it lmdb-js wraps our batch in one of its own whose promise nobody sees: a failed commit would end the
+    // process as an unhandled rejection, before anybody is told. Our batch is the transaction.
     eventTurnBatching: false,
     commitDelay: 0,
     mapSize: mapSizeBytes,
