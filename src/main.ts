@@ -32,7 +32,10 @@ export interface RunningBroker {
   readonly broker: Broker
   readonly shell: Shell
   readonly counters: BrokerCounters
-  /** Resolves when the broker has stopped itself: the clients know, the store is useless, the process should exit. */
+  /**
+   * Resolves when the broker has stopped itself: the clients know, the store is useless, the process should exit. After
+   * a StoreError STORE_STALLED by a signal, as `process.exit` waits for the thread that waits for the disk.
+   */
   readonly fatal: Promise<Error>
   /** In good order: what was accepted is committed and acknowledged, then everybody is told. */
   stop(serverReference?: string): Promise<void>

@@ -95,7 +95,20 @@ async function serve(running: RunningBroker, console: Console): Promise<ExitCode
     const stopped = running.stop().then(() => undefined)
     const faultWhileStopping = await Promise.race([running.fatal, stopped])
     if (faultWhileStopping === undefined) return ExitCode.OK
-    throw new CommandError(ExitCode.BROKER_STOPPED, `the broker stopped itself: ${faultWhileStopping.message}`)
+    return endAfter(faultWhileStopping, console)
   }
-  throw new CommandError(ExitCode.BROKER_STOPPED, `the broker stopped itself: ${fault.message}`)
+  return endAfter(fault, console)
+}
+
+/**
+ * Where a thread still waits for a disk that does not answer, `process.exit` would wait for that thread, maybe for
+ * ever: such a process ends by SIGKILL. Log and clients have been told by then.
+ */
+function endAfter(fault: Error, console: Console): never {
+  const sentence = `the broker stopped itself: ${fault.message}`
+  if ((fault as { readonly code?: unknown }).code === 'STORE_STALLED') {
+    console.log(`tallymq: ${sentence}`)
+    process.kill(process.pid, 'SIGKILL')
+  }
+  throw new CommandError(ExitCode.BROKER_STOPPED, sentence)
 }

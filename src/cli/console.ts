@@ -29,7 +29,7 @@ export interface Console {
 
 const CLEAR_LINE = '\r\x1b[2K'
 
-/** The real one. A second signal ends the process at once. */
+/** The real one. A second signal ends the process at once: by itself, as `process.exit` waits for busy threads. */
 export function processConsole(): Console {
   const interruption = new AbortController()
   const outputEnd = new AbortController()
@@ -41,7 +41,10 @@ export function processConsole(): Console {
   process.stderr.on('error', () => {})
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
-      if (interruption.signal.aborted) process.exit(signal === 'SIGINT' ? 130 : 143)
+      if (interruption.signal.aborted) {
+        process.removeAllListeners(signal)
+        process.kill(process.pid, signal)
+      }
       interruption.abort()
     })
   }

@@ -22,6 +22,7 @@ Exit codes:
   27  -W ran out
   64  wrong arguments
   70  the broker stopped itself because of its disk or a fault
+  137 the same, by SIGKILL, with a write that the disk never answered
 `
 
 /** Ends a command with a sentence on stderr. The message says what to do. */

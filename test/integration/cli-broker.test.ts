@@ -36,7 +36,7 @@ t.test('SIGINT stops it as well, and a second signal does not wait', async (t) =
   cli.child.kill('SIGINT')
   await once(socket, 'end')
   cli.child.kill('SIGTERM')
-  t.equal((await cli.ended).exitCode, 143)
+  t.equal((await cli.ended).signal, 'SIGTERM')
   socket.destroy()
 })
 
