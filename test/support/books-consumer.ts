@@ -51,6 +51,10 @@ export class BookedConsumer {
     this.#options = options
   }
 
+  get isConnected(): boolean {
+    return this.#link?.isOpen === true
+  }
+
   get closed(): Promise<LinkEnd | null> {
     return this.#link?.closed ?? Promise.resolve(null)
   }

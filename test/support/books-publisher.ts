@@ -53,6 +53,10 @@ export class BookedPublisher {
     return this.#outgoing.size === 0
   }
 
+  get isConnected(): boolean {
+    return this.#link?.isOpen === true
+  }
+
   get closed(): Promise<LinkEnd | null> {
     return this.#link?.closed ?? Promise.resolve(null)
   }
