@@ -4,7 +4,7 @@
  * record it is true, and replay skips what a row already has. Slices ride in the same atomic commit as a record, and
  * are true as of exactly that record.
  *
- * A cycle: take the last sealed record as target; write everything that changed up to it; then remove the journal up
+ * A cycle: take a record of some age as target; write everything that changed up to it; then remove the journal up
  * to it. What changes meanwhile belongs to the next cycle, so a cycle always ends.
  */
 import type { StoreOperation } from './ports/store.js'
@@ -24,6 +24,9 @@ export class Checkpoint {
   #journalBytes = 0
   /** Of these, the bytes that the cycle under way will remove. */
   #targetBytes = 0
+  /** The record that was newest when the journal was half as long as starts a cycle, and the bytes up to it; 0: not yet. */
+  #agedRecord = 0
+  #agedBytes = 0
   #rowsMax: number
   #sealedSessions: Session[] = []
   #sealedRetained: RetainedMessage[] = []
@@ -38,6 +41,7 @@ export class Checkpoint {
   recovered(oldest: number, bytes: number): void {
     this.#oldest = oldest
     this.#journalBytes = bytes
+    this.#agedRecord = 0
   }
 
   recordSealed(byteLength: number): void {
@@ -53,13 +57,24 @@ export class Checkpoint {
 
   /** Starts a cycle whatever the journal's length, for tests and a quiet shutdown. */
   force(lastSealed: number): void {
-    if (this.#target === 0 && lastSealed >= this.#oldest) this.#begin(lastSealed)
+    if (this.#target === 0 && lastSealed >= this.#oldest) this.#begin(lastSealed, this.#journalBytes)
   }
 
-  #begin(lastSealed: number): void {
-    this.#target = lastSealed
-    this.#targetBytes = this.#journalBytes
+  #begin(target: number, bytes: number): void {
+    this.#target = target
+    this.#targetBytes = bytes
+    this.#agedRecord = 0
     this.#isFolded = false
+  }
+
+  /** A message that is acknowledged soon, as most are, must not cost a row: only the older half is folded. */
+  #beginWhenDue(lastSealed: number): void {
+    const { checkpointBytes } = this.#state.pace
+    if (this.#agedRecord === 0 && this.#journalBytes >= checkpointBytes / 2) {
+      this.#agedRecord = lastSealed
+      this.#agedBytes = this.#journalBytes
+    }
+    if (this.#journalBytes >= checkpointBytes) this.#begin(this.#agedRecord, this.#agedBytes)
   }
 
   /**
@@ -68,10 +83,8 @@ export class Checkpoint {
    */
   addTo(operations: StoreOperation[], lastSealed: number): void {
     this.#sealedRecord = lastSealed
-    if (this.#target === 0) {
-      if (this.#journalBytes < this.#state.pace.checkpointBytes) return
-      this.#begin(lastSealed)
-    }
+    if (this.#target === 0) this.#beginWhenDue(lastSealed)
+    if (this.#target === 0) return
     if (!this.#isFolded) {
       this.#isFolded = this.#fold(operations, lastSealed)
       return

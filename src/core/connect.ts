@@ -260,7 +260,7 @@ function resumeResult(session: Session): ResumeResult {
 }
 
 function resumeSession(state: BrokerState, connection: ClientConnection, session: Session, nowMs: number): void {
-  if (session.inflight.size > 0) connection.resend = [...session.inflight.values()]
+  if (session.inflight.size > 0) connection.resend = session.inflight.inOrder()
   const pending = session.retainedPending
   if (pending !== null && pending.size > 0) {
     for (const subscription of session.subscriptions.values()) {

@@ -72,7 +72,7 @@ export const DEFAULT_PACE: WorkPace = Object.freeze({
 export const DEFAULT_LIMITS: BrokerLimits = Object.freeze({
   maximumPacketSize: 2_097_152,
   receiveMaximum: 65_535,
-  inflightMax: 4_096,
+  inflightMax: 16_384,
   topicBytesMax: 1_024,
   topicLevelsMax: 128,
   topicAliasMaximum: 64,

@@ -8,6 +8,7 @@
 import { assert } from '../base/assert.js'
 import { ByteReader } from '../base/byte-reader.js'
 import { ByteWriter } from '../base/byte-writer.js'
+import { IdWindow } from '../base/id-window.js'
 import { Message } from './message.js'
 import { type Store, StoreError, type StoreOperation } from './ports/store.js'
 import { readBody, writeBody } from './stored-body.js'
@@ -21,7 +22,7 @@ interface DirtyCount {
 export class MessageTable {
   readonly #store: Store
   /** In order of messageId, hence of the record that holds them. */
-  readonly #young = new Map<number, Message>()
+  readonly #young = new IdWindow<Message>()
   #sealed: { message: Message; references: number }[] = []
   #sealedRecord = 0
   readonly #counts = new Map<number, DirtyCount>()
@@ -165,9 +166,7 @@ export class MessageTable {
   writeRows(target: number, record: number, rowsMax: number, operations: StoreOperation[]): boolean {
     this.#sealedRecord = record
     let rows = 0
-    for (const message of this.#young.values()) {
-      if (message.bornRecord > target) break
-      if (message.row !== 'young') continue
+    for (const message of this.#youngUpTo(target)) {
       if (rows >= rowsMax) return false
       rows += 1
       message.row = 'sealed'
@@ -192,6 +191,17 @@ export class MessageTable {
     }
     return true
   }
+  /** Messages without a row, born in records up to `target`. */
+  *#youngUpTo(target: number): IterableIterator<Message> {
+    for (const message of this.#young.inOrder()) {
+      if (message.bornRecord > target) break
+      if (message.row === 'young') yield message
+    }
+    for (const message of this.#young.outOfOrder()) {
+      if (message.bornRecord <= target && message.row === 'young') yield message
+    }
+  }
+
   /** The commit with the rows is on disk: bodies leave memory. */
   committed(): void {
     for (const { message, references } of this.#sealed) {

@@ -104,17 +104,10 @@ function refusalOf(
   session: Session,
   packet: PublishPacket,
 ): Refusal | null {
-  const problem = topicNameProblem(packet.topicName, state.limits)
-  if (problem !== undefined) {
-    // A wildcard is a Protocol Error in the standard's words, but an ack tells a client more than a close
-    // [v5 MQTT-3.3.2-2].
-    if (packet.topicName.includes('+') || packet.topicName.includes('#')) {
-      throw new ProtocolError(ReasonCode.TOPIC_NAME_INVALID, problem)
-    }
-    return { reasonCode: ReasonCode.TOPIC_NAME_INVALID, detail: problem }
-  }
-  if (packet.topicName.startsWith('$SYS') || packet.topicName.startsWith('$share')) {
-    return { reasonCode: ReasonCode.NOT_AUTHORIZED, detail: 'this topic is written by the server only' }
+  if (packet.topicName !== state.acceptedTopicName) {
+    const refusal = topicRefusal(state, packet.topicName)
+    if (refusal !== null) return refusal
+    state.acceptedTopicName = packet.topicName
   }
   const access = state.ports.access
   if (!access.allowsEverything && !access.authorize(session, 'publish', packet.topicName)) {
@@ -127,6 +120,20 @@ function refusalOf(
     return { reasonCode: ReasonCode.QUOTA_EXCEEDED, detail: 'the queue of a subscriber is full' }
   }
   return connection.state === 'connected' ? null : { reasonCode: ReasonCode.UNSPECIFIED_ERROR, detail: 'not connected' }
+}
+
+function topicRefusal(state: BrokerState, topicName: string): Refusal | null {
+  const problem = topicNameProblem(topicName, state.limits)
+  if (problem !== undefined) {
+    // A wildcard is a Protocol Error in the standard's words, but an ack tells a client more than a close
+    // [v5 MQTT-3.3.2-2].
+    if (topicName.includes('+') || topicName.includes('#')) {
+      throw new ProtocolError(ReasonCode.TOPIC_NAME_INVALID, problem)
+    }
+    return { reasonCode: ReasonCode.TOPIC_NAME_INVALID, detail: problem }
+  }
+  if (!topicName.startsWith('$SYS') && !topicName.startsWith('$share')) return null
+  return { reasonCode: ReasonCode.NOT_AUTHORIZED, detail: 'this topic is written by the server only' }
 }
 
 /** Of somebody who would get a copy at QoS 1 or 2; in a share group: of all members. */

@@ -102,7 +102,7 @@ export function detachConnection(
   connection.session = null
   connection.retainedJobs = null
   state.retainedJobConnections.delete(connection)
-  for (const copy of session.inflight.values()) copy.isOnWire = false
+  for (const copy of session.inflight.inOrder()) copy.isOnWire = false
   const { will } = session
   const expirySec = end.sessionExpiryIntervalSec
   const delaySec = Math.min(will?.properties.willDelayIntervalSec ?? 0, expirySec)
@@ -191,7 +191,7 @@ export function endSession(
 ): void {
   assert(session.connection === null, 'a session with a connection does not end')
   if (session.willDueAtMs !== 0) fireWill(state, session, nowMs)
-  const inflight = [...session.inflight.values()]
+  const inflight = session.inflight.inOrder()
   const purgedMessages = inflight.length + session.queue.count
   applyEnded(state, session)
   for (const copy of inflight) redispatchInflight(state, session, copy, nowMs)
@@ -215,7 +215,7 @@ export function applyEnded(state: BrokerState, session: Session): void {
   session.hasEnded = true
   session.isConnected = false
   clearWill(state, session)
-  for (const packetId of [...session.inflight.keys()]) session.removeInflight(packetId)
+  for (const { packetId } of session.inflight.inOrder()) session.removeInflight(packetId)
   for (const packetId of [...session.receipts]) session.removeReceipt(packetId)
   for (const { shareName, topicFilter } of [...session.subscriptions.values()]) {
     if (shareName !== null) session.rememberShare(shareName, topicFilter)

@@ -79,7 +79,7 @@ function sessionRow(session: Session, record: number): Uint8Array {
     writer.varint(count)
   }
   writer.varint(session.inflight.size)
-  for (const copy of session.inflight.values()) {
+  for (const copy of session.inflight.inOrder()) {
     writeCopy(writer, copy)
     writer.varint(copy.deliverySequence)
     writer.u8(copy.state === 'released' ? 1 : 0)

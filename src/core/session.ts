@@ -7,6 +7,7 @@ import { assert } from '../base/assert.js'
 import { PACKET_ID_MAX, type DropReason, type QoS, type WillMessage } from '../protocol/packets.js'
 import type { ClientConnection } from './connection.js'
 import { DeliveryQueue } from './delivery-queue.js'
+import { InflightTable } from './inflight-table.js'
 import type { Copy } from './message.js'
 
 export interface SessionSubscription {
@@ -23,8 +24,11 @@ export interface SessionSubscription {
   readonly subscriptionNumber: number
 }
 
+/** What others may ask; what changes it goes through the session. */
+export type Inflight = Pick<InflightTable, 'size' | 'get' | 'has' | 'inOrder'>
+
 const NO_RECEIPTS: ReadonlySet<number> = new Set()
-const NO_INFLIGHT: ReadonlyMap<number, Copy> = new Map()
+const NO_INFLIGHT: Inflight = new InflightTable()
 const NO_SUBSCRIPTIONS: ReadonlyMap<string, SessionSubscription> = new Map()
 
 export class Session {
@@ -47,7 +51,7 @@ export class Session {
   nextDeliverySequence = 1
   nextSubscriptionNumber = 1
   #subscriptions: Map<string, SessionSubscription> | null = null
-  #inflight: Map<number, Copy> | null = null
+  #inflight: InflightTable | null = null
   #receipts: Set<number> | null = null
   #nextPacketId = 1
   /** Subscription numbers whose retained messages have not all been sent; null: none. */
@@ -74,7 +78,7 @@ export class Session {
   get subscriptions(): ReadonlyMap<string, SessionSubscription> {
     return this.#subscriptions ?? NO_SUBSCRIPTIONS
   }
-  get inflight(): ReadonlyMap<number, Copy> {
+  get inflight(): Inflight {
     return this.#inflight ?? NO_INFLIGHT
   }
   get receipts(): ReadonlySet<number> {
@@ -119,20 +123,19 @@ export class Session {
 
   /** The copy takes its packet id and its place in the gap-free delivery sequence. */
   assign(copy: Copy, packetId: number): void {
-    this.#inflight ??= new Map()
-    assert(!this.#inflight.has(packetId), 'a packet id in flight is not assigned again')
+    this.#inflight ??= new InflightTable()
     copy.packetId = packetId
     copy.deliverySequence = this.nextDeliverySequence
     copy.state = 'sent'
     this.nextDeliverySequence += 1
     this.#nextPacketId = packetId === PACKET_ID_MAX ? 1 : packetId + 1
-    this.#inflight.set(packetId, copy)
+    this.#inflight.add(copy)
   }
 
   /** From a row: keeps the packet id and delivery sequence that the copy has. */
   restoreInflight(copy: Copy): void {
-    this.#inflight ??= new Map()
-    this.#inflight.set(copy.packetId, copy)
+    this.#inflight ??= new InflightTable()
+    this.#inflight.add(copy)
     this.#nextPacketId = copy.packetId === PACKET_ID_MAX ? 1 : copy.packetId + 1
   }
 

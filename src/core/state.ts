@@ -42,6 +42,8 @@ export class BrokerState {
   readonly tree = new TopicTree<Session>()
   readonly retained = new RetainedTree<RetainedMessage>()
   retainedBytes = 0
+  /** The topic name that was found acceptable last: publishers repeat themselves. */
+  acceptedTopicName = ''
   /** Topics whose retained row is older than the record given. */
   readonly dirtyRetained = new Map<string, number>()
   readonly sessions = new Map<string, Session>()

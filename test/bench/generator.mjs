@@ -46,6 +46,19 @@ let missing = 0
 let duplicated = 0
 let reordered = 0
 const subscribers = []
+let isStopping = false
+let isPumpScheduled = false
+let isReady = false
+
+/** Once an iteration of the loop has read all there is. */
+function schedulePump() {
+  if (isPumpScheduled || !isReady) return
+  isPumpScheduled = true
+  setImmediate(() => {
+    isPumpScheduled = false
+    pump()
+  })
+}
 
 class Peer {
   constructor(name) {
@@ -77,6 +90,7 @@ class Peer {
     }
     wire.parse(data, start, end, this)
     this.flushAck()
+    schedulePump()
     if (this.outgoing.length > 0) {
       this.socket.send(this.outgoing.length === 1 ? this.outgoing[0] : Buffer.concat(this.outgoing))
       this.outgoing = []
@@ -183,7 +197,6 @@ function publishBatch() {
   publisher.socket.socket.write(bytes)
 }
 
-let isStopping = false
 let slowest = 0
 function pump() {
   if (isStopping) return
@@ -191,8 +204,8 @@ function pump() {
   for (const { received } of subscribers) if (received < slowest) slowest = received
   const done = qos === 0 ? slowest : Math.min(slowest, acknowledged)
   while (published - done + batch <= window) publishBatch()
-  setImmediate(pump)
 }
+isReady = true
 pump()
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 await wait(Number(values.warmup) * 1_000)
@@ -204,7 +217,13 @@ function brokerCpuSec() {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) / 100
 }
-const from = { broker: brokerCpuSec(), at: process.hrtime.bigint(), delivered: delivered(), published, cpu: process.cpuUsage() }
+const from = {
+  broker: brokerCpuSec(),
+  at: process.hrtime.bigint(),
+  delivered: delivered(),
+  published,
+  cpu: process.cpuUsage(),
+}
 await wait(Number(values.seconds) * 1_000)
 const seconds = Number(process.hrtime.bigint() - from.at) / 1e9
 const cpu = process.cpuUsage(from.cpu)

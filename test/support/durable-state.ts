@@ -33,7 +33,7 @@ function describeSession(state: BrokerState, session: Session): object {
     subscriptions: [...session.subscriptions.values()].map(describeSubscription).sort(),
     retainedPending: [...(session.retainedPending ?? [])].sort(),
     receipts: [...session.receipts].sort((a, b) => a - b),
-    inflight: [...session.inflight.values()].map((copy) => {
+    inflight: session.inflight.inOrder().map((copy) => {
       const { packetId, messageId, deliverySequence, qos, retain, sharedSubscriptionNumber } = copy
       return { packetId, messageId, deliverySequence, qos, retain, sharedSubscriptionNumber, state: copy.state }
     }),
@@ -81,7 +81,7 @@ function references(state: BrokerState): [number, number][] {
   const held = new Map<number, number>()
   for (const session of state.sessionsByNumber.values()) {
     if (!session.isDurable) continue
-    const sent = [...session.inflight.values()].filter((copy) => copy.state === 'sent')
+    const sent = session.inflight.inOrder().filter((copy) => copy.state === 'sent')
     const messageIds = [...sent.map(({ messageId }) => messageId), ...queuedMessageIds(state, session)]
     for (const messageId of messageIds) held.set(messageId, (held.get(messageId) ?? 0) + 1)
   }
