@@ -2,34 +2,22 @@
  * The broker on a disk that breaks under load: a flush that fails, and one that never returns. Either way nothing is
  * acknowledged any more, the clients are told, the process ends non-zero, and what was acknowledged before is kept.
  */
-import { spawnSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { ReasonCode } from '../../src/protocol/reason-codes.js'
 import { ArrivalBook, Books } from '../support/books.js'
 import { BookedConsumer } from '../support/books-consumer.js'
 import { BookedPublisher } from '../support/books-publisher.js'
 import { BrokerProcess } from '../support/broker-process.js'
-import { needs } from '../support/peers.js'
+import { type DiskOrder, FaultyDisk, faultyDiskNeeds } from '../support/faulty-disk.js'
 import { Random } from '../support/random.js'
 
-const SOURCE = new URL('../support/faulty-disk.c', import.meta.url).pathname
 const COMMIT_TIMEOUT_MS = 500
-const compiler = process.platform === 'linux' ? needs('gcc') : { skip: 'preloading is done on Linux only' }
 
-async function breakUnderLoad(t: Test, order: 'eio' | 'stall') {
+async function breakUnderLoad(t: Test, order: DiskOrder) {
   const parent = t.testdir()
-  const library = `${parent}/faulty-disk.so`
-  const compiled = spawnSync('gcc', ['-shared', '-fPIC', '-O1', '-o', library, SOURCE, '-ldl'], { encoding: 'utf8' })
-  t.equal(compiled.status, 0, compiled.stderr)
-  const orders = `${parent}/orders`
-  writeFileSync(orders, '-')
+  const disk = new FaultyDisk(parent)
   const directory = `${parent}/data`
-  const environment = {
-    LD_PRELOAD: library,
-    FAULTY_DISK: orders,
-    TALLYMQ_STORAGE__COMMIT_TIMEOUT_MS: String(COMMIT_TIMEOUT_MS),
-  }
+  const environment = { ...disk.environment, TALLYMQ_STORAGE__COMMIT_TIMEOUT_MS: String(COMMIT_TIMEOUT_MS) }
   const broker = await BrokerProcess.start(t, { directory, environment })
   const books = new Books(new Random(1))
   const arrivals = new ArrivalBook('archive')
@@ -42,7 +30,7 @@ async function breakUnderLoad(t: Test, order: 'eio' | 'stall') {
   ]
   for (const publisher of publishers) await publisher.connect(broker.url)
   t.ok(await books.until(() => publishers.every(({ book }) => book.promised.size > 100)), 'there is load')
-  writeFileSync(orders, order)
+  disk.order(order)
   const brokenAtMs = performance.now()
   const ends = await Promise.all([...publishers, archive].map(({ closed }) => closed))
   const result = await broker.ended
@@ -51,7 +39,7 @@ async function breakUnderLoad(t: Test, order: 'eio' | 'stall') {
     t.equal(end?.closeCode, 3004)
     t.equal(end?.disconnect?.reasonCode, ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR)
   }
-  t.same([result.exitCode, result.signal], order === 'eio' ? [70, null] : [null, 'SIGKILL'])
+  t.same([result.exitCode, result.signal], order === 'stall' ? [null, 'SIGKILL'] : [70, null])
 
   const again = await BrokerProcess.start(t, { directory })
   await Promise.all([archive, ...publishers].map((client) => client.connect(again.url)))
@@ -63,17 +51,34 @@ async function breakUnderLoad(t: Test, order: 'eio' | 'stall') {
   return { errors: result.errors, tookMs }
 }
 
-t.test(
-  'a flush that fails: the clients are told, the process ends, nothing acknowledged is lost',
-  compiler,
-  async (t) => {
-    const { errors } = await breakUnderLoad(t, 'eio')
-    t.match(errors, /writing the store in .* failed: /)
-  },
-)
+t.test('a flush that fails: the clients are told, the process ends, nothing is lost', faultyDiskNeeds, async (t) => {
+  const { errors } = await breakUnderLoad(t, 'eio')
+  t.match(errors, /writing the store in .* failed: /)
+})
 
-t.test('a flush that never returns is given up in time, and the process ends all the same', compiler, async (t) => {
+t.test('the same when the page that makes a commit valid cannot be written', faultyDiskNeeds, async (t) => {
+  const { errors } = await breakUnderLoad(t, 'meta-eio')
+  t.match(errors, /writing the store in .* failed: /)
+})
+
+t.test('a flush that never returns is given up in time, and the process ends', faultyDiskNeeds, async (t) => {
   const { errors, tookMs } = await breakUnderLoad(t, 'stall')
   t.match(errors, new RegExp(`not settled within ${COMMIT_TIMEOUT_MS} ms`))
   t.ok(tookMs >= COMMIT_TIMEOUT_MS, `${Math.round(tookMs)} ms`)
+})
+
+t.test('a disk that fails from the start: no ready line, a sentence, and later a start', faultyDiskNeeds, async (t) => {
+  const directory = t.testdir({ eio: {}, 'meta-eio': {} })
+  for (const order of ['eio', 'meta-eio'] as const) {
+    const parent = `${directory}/${order}`
+    const disk = new FaultyDisk(parent, order)
+    const options = { directory: `${parent}/data`, environment: disk.environment }
+    const { exitCode, output, errors } = await BrokerProcess.spawn(t, options).ended
+    t.ok(exitCode === 1 || exitCode === 70, `${order}: exit code ${exitCode}`)
+    t.equal(output, '')
+    t.match(errors, /tallymq: .*store in /, order)
+    disk.order('works')
+    const later = await BrokerProcess.start(t, options)
+    t.equal((await later.stop()).exitCode, 0)
+  }
 })

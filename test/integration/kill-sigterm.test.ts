@@ -12,7 +12,7 @@ const SEED = Number(process.env.TALLYMQ_SEED ?? Date.now() % 1_000_000)
 
 t.test('stopped under load it ends with 0, tells everybody, and has everything afterwards', async (t) => {
   const random = new Random(SEED)
-  const world = new World(t, random)
+  const world = new World(t, random, t.testdir())
   const { books } = world
   await world.begin()
   for (let stop = 0; stop < STOPS && books.breach === null; stop += 1) {
@@ -35,7 +35,7 @@ t.test('stopped under load it ends with 0, tells everybody, and has everything a
 
 t.test('killed while it says goodbye, it has everything all the same', async (t) => {
   const random = new Random(SEED)
-  const world = new World(t, random)
+  const world = new World(t, random, t.testdir())
   const { books } = world
   await world.begin()
   for (let stop = 0; stop < 4 && books.breach === null; stop += 1) {

@@ -88,12 +88,15 @@ export class World {
   readonly clients: ReturnType<typeof makeClients>
   readonly #t: Test
   readonly #directory: string
+  readonly #environment: Record<string, string>
   broker: BrokerProcess | null = null
   killsWhileStarting = 0
 
-  constructor(t: Test, random: Random) {
+  /** @param parent directory that gets the broker's. @param environment for the broker's process. */
+  constructor(t: Test, random: Random, parent: string, environment: Record<string, string> = {}) {
     this.#t = t
-    this.#directory = `${t.testdir()}/data`
+    this.#environment = environment
+    this.#directory = `${parent}/data`
     this.books = new Books(random)
     this.clients = makeClients(this.books)
   }
@@ -102,7 +105,7 @@ export class World {
   async start(): Promise<string> {
     const { random } = this.books
     for (;;) {
-      const broker = BrokerProcess.spawn(this.#t, { directory: this.#directory })
+      const broker = BrokerProcess.spawn(this.#t, { directory: this.#directory, environment: this.#environment })
       this.broker = broker
       if (this.books.packets > 0 && random.chance(0.1)) {
         await sleep(150 + random.below(300))
