@@ -22,9 +22,7 @@ export class IdWindow<T extends object> {
   }
 
   get(id: number): T | undefined {
-    const offset = id - this.#first
-    if (offset >= 0 && offset < this.#span) return this.#slots[(this.#head + offset) & (this.#slots.length - 1)]
-    return this.#others?.get(id)
+    return this.#windowValue(id) ?? this.#others?.get(id)
   }
 
   has(id: number): boolean {
@@ -48,11 +46,10 @@ export class IdWindow<T extends object> {
   }
 
   delete(id: number): boolean {
+    // The window may have moved over an id that lives outside.
+    if (this.#windowValue(id) === undefined) return this.#others?.delete(id) ?? false
     const offset = id - this.#first
-    if (offset < 0 || offset >= this.#span) return this.#others?.delete(id) ?? false
-    const index = (this.#head + offset) & (this.#slots.length - 1)
-    if (this.#slots[index] === undefined) return false
-    this.#slots[index] = undefined
+    this.#slots[(this.#head + offset) & (this.#slots.length - 1)] = undefined
     this.#windowSize -= 1
     if (offset === 0) this.#advance()
     return true
