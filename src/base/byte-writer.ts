@@ -46,11 +46,28 @@ export class ByteWriter {
   }
 
   text(value: string): void {
+    const { length } = value
+    if (length <= 42 && this.#shortAscii(value, length)) return
     const byteLength = utf8ByteLength(value)
     this.varint(byteLength)
     if (this.#length + byteLength > this.#bytes.length) this.#grow(byteLength)
     utf8Write(value, this.#bytes, this.#length)
     this.#length += byteLength
+  }
+
+  /** The common topic: one pass, no call out of JavaScript. @returns false when it is something else. */
+  #shortAscii(value: string, length: number): boolean {
+    if (this.#length + 1 + length > this.#bytes.length) this.#grow(1 + length)
+    const bytes = this.#bytes
+    const start = this.#length + 1
+    for (let index = 0; index < length; index += 1) {
+      const unit = value.charCodeAt(index)
+      if (unit > 0x7f) return false
+      bytes[start + index] = unit
+    }
+    bytes[start - 1] = length
+    this.#length = start + length
+    return true
   }
 
   /** The bytes so far; the writer starts over with a new buffer. */

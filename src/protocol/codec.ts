@@ -46,6 +46,8 @@ export interface Publication {
 export interface WireCache {
   [layout: string]: Uint8Array | undefined
 }
+/** One copy has been written and nothing is kept: most publications have one subscriber, for which keeping is waste. */
+export const SEEN_ONCE: WireCache = Object.freeze({})
 
 /** How one subscriber gets its copy. */
 export interface Delivery {

@@ -4,7 +4,7 @@
  * and subscription identifiers between them, and only the pieces that differ are encoded.
  */
 import { utf8ByteLength } from '../../base/utf8.js'
-import type { Delivery, Publication } from '../codec.js'
+import { type Delivery, type Publication, SEEN_ONCE } from '../codec.js'
 import { PacketType, type ProtocolLevel, type PublishPacket, type QoS } from '../packets.js'
 import {
   checkLength,
@@ -154,7 +154,7 @@ function sharedProperties(publication: Publication): Uint8Array {
   encodePropertyRows(section, PUBLICATION_PROPERTIES, publication.properties)
   const written = section.take()
   const encoded = written === null ? NO_BYTES : written.buffer.slice(written.headroom)
-  publication.wire ??= {}
+  if (publication.wire === null || publication.wire === SEEN_ONCE) publication.wire = {}
   publication.wire.mqttProperties = encoded
   return encoded
 }

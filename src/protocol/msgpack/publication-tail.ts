@@ -3,15 +3,13 @@
  * bytes are the same for every subscriber that has nothing of its own to say; they are encoded once and kept on the
  * publication. Copies with subscription identifiers, a topic alias or a counted-down expiry get their own.
  */
-import type { Delivery, Publication } from '../codec.js'
+import { type Delivery, type Publication, SEEN_ONCE } from '../codec.js'
 import type { PublishProperties } from '../packets.js'
 import { ByteSink, binarySize, integerSize, textSize } from './byte-sink.js'
 import { pack } from './packer.js'
 import { encodeProperties } from './properties.js'
 
 const LAYOUT = 'tally.v1'
-/** Stands in the cache after the first copy: keeping bytes pays from the second subscriber on, most have one. */
-const SEEN_ONCE = new Uint8Array(0)
 
 /** True when this copy's topic, payload and properties are the publisher's own. */
 export function isSharedLayout(publication: Publication, delivery: Delivery): boolean {
@@ -24,17 +22,14 @@ export function isSharedLayout(publication: Publication, delivery: Delivery): bo
 export function sharedTail(publication: Publication): Uint8Array | null {
   const wire = publication.wire
   if (wire === null) {
-    publication.wire = { [LAYOUT]: SEEN_ONCE }
+    publication.wire = SEEN_ONCE
     return null
   }
   const known = wire[LAYOUT]
-  if (known === undefined) {
-    wire[LAYOUT] = SEEN_ONCE
-    return null
-  }
-  if (known !== SEEN_ONCE) return known
+  if (known !== undefined) return known
   const tail = encodeTail(publication)
-  wire[LAYOUT] = tail
+  if (wire === SEEN_ONCE) publication.wire = { [LAYOUT]: tail }
+  else wire[LAYOUT] = tail
   return tail
 }
 
@@ -56,7 +51,7 @@ export function publicationSize(publication: Publication, delivery: Delivery): n
       : 3 + integerSize(delivery.packetId) + integerSize(delivery.deliverySequence) + integerSize(publication.messageId)
   const isShared = isSharedLayout(publication, delivery)
   const known = isShared ? publication.wire?.[LAYOUT] : undefined
-  if (known !== undefined && known !== SEEN_ONCE) return head + known.length
+  if (known !== undefined) return head + known.length
   const properties = isShared ? publication.properties : tailProperties(publication, delivery)
   const map = properties === null ? null : encodeProperties(properties, 'PUBLISH')
   const topicName = delivery.omitTopicName ? '' : publication.topicName
