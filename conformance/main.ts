@@ -1,0 +1,103 @@
+/**
+ * `npm run conformance -- --url mqtt://127.0.0.1:1883`: reads the arguments, runs the cases, prints the report.
+ * Exit code 0: nothing failed; 1: something did; 64: wrong arguments.
+ */
+import { writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import type { Options } from './context.js'
+import { statementsPage, summaries, tableProblems, text } from './report.js'
+import { runAll } from './runner.js'
+import type { Version } from './wire/bytes.js'
+
+const USAGE = `Usage: npm run conformance -- --url <url> [options]
+
+  --url <url>             mqtt://host:port, mqtts://, ws://host:port/mqtt or wss://; several: each is tested
+  --version <5|311>       one version only; default: both
+  --json                  one object: per version {statements, wire, tested, passed, failed, vacuous}
+  --strict                what SHOULD be otherwise fails the run too (exit code 1)
+  --statements <file>     writes the table of statements and results
+  --only <text>           only cases whose number contains this text
+  --deadline <ms>         how long an answer may take; default 10000
+
+What a listener with default settings does not show (cases without it are vacuous):
+  --user, --password      credentials for every CONNECT
+  --denied-topic <topic>  the user may neither publish nor subscribe to it
+  --restricted-url <url>  where credentials and denied topic are in force, if not at the first URL
+  --limited-url <url>     a listener with limits (maximum QoS, no retained messages, no topic aliases, small
+                          receive maximum or packet size); several are possible
+  --auth-method <name>    enhanced authentication to test with the credentials, for instance SCRAM-SHA-256
+  --auth-url <url>        where that method is enabled, if not at the first URL
+`
+
+function read(): (Options & { json: boolean; strict: boolean; statements?: string }) | null {
+  const text = { type: 'string' } as const
+  const many = { type: 'string', multiple: true } as const
+  const flag = { type: 'boolean' } as const
+  const { values } = parseArgs({
+    options: {
+      url: many,
+      version: text,
+      json: flag,
+      strict: flag,
+      statements: text,
+      only: text,
+      deadline: text,
+      user: text,
+      password: text,
+      'denied-topic': text,
+      'restricted-url': text,
+      'limited-url': many,
+      'auth-method': text,
+      'auth-url': text,
+      help: flag,
+    },
+  })
+  const { version } = values
+  if (values.help === true || values.url === undefined || ![undefined, '5', '5.0', '311', '3.1.1'].includes(version)) {
+    return null
+  }
+  const versions: Version[] = version === undefined ? [5, 4] : version.startsWith('5') ? [5] : [4]
+  const { user, password, only, statements } = values
+  return {
+    urls: values.url.map((url) => new URL(url)),
+    versions,
+    limitedUrls: (values['limited-url'] ?? []).map((url) => new URL(url)),
+    deadlineMs: Number(values.deadline ?? 10_000),
+    json: values.json ?? false,
+    strict: values.strict ?? false,
+    ...(user === undefined ? {} : { username: user }),
+    ...(password === undefined ? {} : { password }),
+    ...(only === undefined ? {} : { only }),
+    ...(statements === undefined ? {} : { statements }),
+    ...(values['denied-topic'] === undefined ? {} : { deniedTopic: values['denied-topic'] }),
+    ...(values['restricted-url'] === undefined ? {} : { restrictedUrl: new URL(values['restricted-url']) }),
+    ...(values['auth-method'] === undefined ? {} : { authMethod: values['auth-method'] }),
+    ...(values['auth-url'] === undefined ? {} : { authUrl: new URL(values['auth-url']) }),
+  }
+}
+
+async function main(): Promise<number> {
+  let options: ReturnType<typeof read>
+  try {
+    options = read()
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n`)
+    options = null
+  }
+  if (options === null) {
+    process.stderr.write(USAGE)
+    return 64
+  }
+  const problems = tableProblems()
+  if (problems.length > 0) process.stderr.write(`${problems.join('\n')}\n`)
+  const results = await runAll(options)
+  const { versions } = options
+  const found = summaries(versions, results)
+  process.stdout.write(`${options.json ? JSON.stringify(found) : text(versions, results)}\n`)
+  if (options.statements !== undefined) writeFileSync(options.statements, statementsPage(versions, results))
+  const isFailed = Object.values(found).some(({ failed }) => failed.length > 0)
+  const isRemarked = options.strict && results.some(({ remarks }) => remarks.length > 0)
+  return isFailed || isRemarked || problems.length > 0 ? 1 : 0
+}
+
+process.exitCode = await main()
