@@ -21,6 +21,12 @@ interface Plan {
   readonly environment?: Record<string, string>
 }
 
+async function runThenKill(world: World, packets: number): Promise<void> {
+  await world.receives(packets)
+  await world.loseAnswers()
+  await world.end('SIGKILL')
+}
+
 async function killUnderLoad(t: Test, parent: string, plan: Plan) {
   const { kills, packetsMax, environment } = plan
   const random = new Random(SEED)
@@ -32,7 +38,7 @@ async function killUnderLoad(t: Test, parent: string, plan: Plan) {
   for (; killed < kills && books.breach === null; killed += 1) {
     const url = killed === 0 ? null : await world.start()
     const packets = random.chance(0.2) ? random.below(40) : random.below(packetsMax)
-    const isDead = world.receives(packets).then(() => world.end('SIGKILL'))
+    const isDead = runThenKill(world, packets)
     if (url !== null) await Promise.all([world.connectAll(url), checkRetained(books, url, false)])
     await isDead
   }

@@ -100,6 +100,10 @@ export class BookedConsumer {
     this.#received()
   }
 
+  deafen(): void {
+    this.#link?.deafen()
+  }
+
   disconnect(): void {
     this.#link?.close()
   }

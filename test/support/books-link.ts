@@ -34,6 +34,7 @@ export class NativeLink {
   /** Packets collected until `flush`. */
   readonly writer: PacketWriter = nativeCodec.writer(5)
   readonly #ws: WebSocket
+  #isDeaf = false
   #disconnect: DisconnectPacket | null = null
   #connack: ((packet: ConnackPacket | null) => void) | null = null
 
@@ -44,6 +45,7 @@ export class NativeLink {
     decoder.connectAccepted(5)
     ws.on('error', () => {})
     ws.on('message', (data: Buffer) => {
+      if (this.#isDeaf) return
       decoder.decode(data, (packet) => {
         if (packet.type === PacketType.DISCONNECT) this.#disconnect = packet
         if (packet.type === PacketType.CONNACK) this.#connack?.(packet)
@@ -89,12 +91,13 @@ export class NativeLink {
     if (written !== null && this.isOpen) this.#ws.send(written.buffer.subarray(written.headroom))
   }
 
-  close(): void {
-    this.#ws.close(1000)
+  /** From now on nothing arrives: what the server says is lost, as it is when a network breaks. */
+  deafen(): void {
+    this.#isDeaf = true
   }
 
-  terminate(): void {
-    this.#ws.terminate()
+  close(): void {
+    this.#ws.close(1000)
   }
 }
 

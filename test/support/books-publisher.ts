@@ -14,6 +14,9 @@ interface Outgoing {
   state: 'published' | 'received'
 }
 
+/** Few, so that each is used again soon, also after the broker's next death. */
+const PACKET_IDS = 400
+
 export interface BookedPublisherOptions {
   readonly name: string
   readonly qos: 1 | 2
@@ -83,6 +86,10 @@ export class BookedPublisher {
     return true
   }
 
+  deafen(): void {
+    this.#link?.deafen()
+  }
+
   disconnect(): void {
     this.#link?.close()
   }
@@ -137,7 +144,7 @@ export class BookedPublisher {
   }
 
   #freePacketId(): number {
-    do this.#lastPacketId = (this.#lastPacketId % 65_535) + 1
+    do this.#lastPacketId = (this.#lastPacketId % PACKET_IDS) + 1
     while (this.#outgoing.has(this.#lastPacketId))
     return this.#lastPacketId
   }
