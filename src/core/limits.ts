@@ -87,7 +87,7 @@ export const DEFAULT_LIMITS: BrokerLimits = Object.freeze({
   queueMessagesMax: 100_000,
   queueBytesMax: 268_435_456,
   queueWindowMessages: 256,
-  outputBufferBytesMax: 1_048_576,
+  outputBufferBytesMax: 4_194_304,
   sessionExpiryIntervalMaxSec: 0xffff_ffff,
   mqtt311SessionExpiryIntervalSec: 604_800,
   messageExpiryIntervalMaxSec: 0,

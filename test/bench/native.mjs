@@ -25,14 +25,14 @@ const scenarios = [
   {
     name: 'native QoS 1 1:1 flushed',
     start: TALLY,
-    args: ['--wire', 'native', '--qos', '1', '--durable'],
+    args: ['--wire', 'native', '--qos', '1', '--durable', '--window', '16384'],
     against: 'relay 1:1',
     atLeast: 3,
   },
   {
     name: 'native QoS 2 1:1 flushed',
     start: TALLY,
-    args: ['--wire', 'native', '--qos', '2', '--durable'],
+    args: ['--wire', 'native', '--qos', '2', '--durable', '--window', '16384'],
     against: 'relay 1:1',
     atLeast: 2,
   },
@@ -54,7 +54,7 @@ const scenarios = [
   {
     name: 'aedes QoS 2 1:1 in memory',
     start: AEDES,
-    args: ['--wire', 'mqtt', '--path', '/', '--qos', '2', '--window', '1024'],
+    args: ['--wire', 'mqtt', '--path', '/', '--qos', '2', '--window', '256', '--batch', '8'],
     against: 'relay 1:1',
   },
   {
