@@ -1,5 +1,6 @@
 /** Retained messages: the last one per topic, handed out complete and paced [v5 3.3.1.3, 3.8.3.1]. */
 import t from 'tap'
+import { DEFAULT_LIMITS } from '../../src/core/limits.js'
 import { PacketType } from '../../src/protocol/packets.js'
 import { ReasonCode } from '../../src/protocol/reason-codes.js'
 import {
@@ -193,7 +194,7 @@ t.test('a slow socket in the middle: nothing is dropped, the rest comes when it 
     const options = { topicFilter: 't/#', qos, noLocal: false, retainAsPublished: false, retainHandling: 0 } as const
     client.send({ type: PacketType.SUBSCRIBE, packetId: 1, subscriptions: [options], properties: {} })
     host.turn()
-    client.link.stalledBytes = 2_000_000
+    client.link.stalledBytes = 2 * DEFAULT_LIMITS.outputBufferBytesMax
     host.settle()
     const sent = host.core.counters.publishesSent
     t.ok(sent < 500, `${sent} before the stall`)

@@ -1,8 +1,9 @@
 /** A socket that takes nothing: bounded, told, and of no concern to anybody else. */
 import t from 'tap'
+import { DEFAULT_LIMITS } from '../../src/core/limits.js'
 import { testBroker } from '../support/test-broker.js'
 
-const STALLED = 2_000_000
+const STALLED = 2 * DEFAULT_LIMITS.outputBufferBytesMax
 
 t.test('QoS 0 is dropped and counted, QoS 1 waits, and both flow again when there is room', async (t) => {
   const host = testBroker()
