@@ -218,7 +218,7 @@ export function applyEnded(state: BrokerState, session: Session): void {
   for (const { packetId } of session.inflight.inOrder()) session.removeInflight(packetId)
   for (const packetId of [...session.receipts]) session.removeReceipt(packetId)
   for (const { shareName, topicFilter } of [...session.subscriptions.values()]) {
-    if (shareName !== null) session.rememberShare(shareName, topicFilter)
+    if (shareName !== null) session.rememberShare(shareName, topicFilter, Number.POSITIVE_INFINITY)
     session.removeSubscription(shareName, topicFilter)
     state.tree.remove(session, shareName, topicFilter)
   }

@@ -104,11 +104,20 @@ export class Session {
     return this.#subscriptions?.get(subscriptionKey(shareName, topicFilter))
   }
 
-  /** Called while it ends: what it holds for a share group can then go to another member. */
-  rememberShare(shareName: string, topicFilter: string): void {
+  /**
+   * Called when it leaves a group: what it holds for the group can then go to another member.
+   * @param sharesMax the oldest is forgotten beyond that: who joins and leaves for ever must not grow.
+   */
+  rememberShare(shareName: string, topicFilter: string, sharesMax: number): void {
     const subscription = this.findSubscription(shareName, topicFilter)
     assert(subscription !== undefined, 'only a subscription it has is remembered')
     this.formerShares ??= new Map()
+    if (this.formerShares.size >= sharesMax) {
+      for (const oldest of this.formerShares.keys()) {
+        this.formerShares.delete(oldest)
+        break
+      }
+    }
     this.formerShares.set(subscription.subscriptionNumber, { shareName, topicFilter })
   }
 

@@ -1,4 +1,5 @@
 /** SUBSCRIBE and UNSUBSCRIBE: each filter is judged alone, granted or refused with its own code [v5 3.8, 3.10]. */
+import { assert } from '../base/assert.js'
 import type {
   SubackPacket,
   SubscribePacket,
@@ -132,8 +133,11 @@ export function removeSubscription(
   shareName: string | null,
   topicFilter: string,
 ): boolean {
+  if (session.findSubscription(shareName, topicFilter) === undefined) return false
+  // What it still holds for the group is the group's if the session ends before it is delivered.
+  if (shareName !== null) session.rememberShare(shareName, topicFilter, state.limits.subscriptionsPerSessionMax)
   const removed = session.removeSubscription(shareName, topicFilter)
-  if (removed === undefined) return false
+  assert(removed !== undefined, 'the subscription was just found')
   state.tree.remove(session, shareName, topicFilter)
   session.retainedPending?.delete(removed.subscriptionNumber)
   return true

@@ -215,3 +215,18 @@ t.test('a single member gets everything in order, across a backlog', async (t) =
   for (const payload of expected) publisher.publish('t/x', payload, 2)
   t.same(member.drain(), expected)
 })
+
+t.test(
+  'a member that unsubscribes and then ends leaves what it had not delivered to the others, in order',
+  async (t) => {
+    const host = testBroker()
+    const leaving = host.resume('leaving', { properties: { receiveMaximum: 1 } }).subscribe('$share/g/t', 1)
+    const publisher = host.connect('publisher')
+    for (const payload of ['1', '2', '3', '4']) publisher.publish('t', payload, 1)
+    host.settle()
+    const staying = host.resume('staying').subscribe('$share/g/t', 1)
+    leaving.unsubscribe('$share/g/t')
+    leaving.disconnect(0, { sessionExpiryIntervalSec: 0 })
+    t.same(staying.drain(), ['1', '2', '3', '4'])
+  },
+)
