@@ -1,5 +1,5 @@
 /**
- * What the clients of one broker know for certain, over all its deaths: what was sent, what was acknowledged, what came.
+ * What the clients of one broker know for certain, over all its deaths: what was sent, acknowledged, and what came.
  * The books are written from packets alone; the broker's own state is never asked. Nothing here knows about sockets.
  */
 import { Breach } from './book-keeping.js'

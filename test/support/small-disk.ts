@@ -1,4 +1,4 @@
-/** A file system that is soon full: a tmpfs of a few megabytes. Needs the right to mount; says so where it is missing. */
+/** A file system that is soon full: a tmpfs of some megabytes. Needs the right to mount, or says that it is missing. */
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
