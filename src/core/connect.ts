@@ -24,6 +24,8 @@ import { attachConnection, dismiss, endSession, openSession, sendIfItFits } from
 import type { BrokerState } from './state.js'
 import { OutboundTopicAliases } from './topic-aliases.js'
 
+const NOTHING_TO_RESUME: ResumeResult = { queuedMessages: 0, lost: [] }
+
 const pendingConnects = new WeakMap<ClientConnection, ConnectPacket>()
 
 export function receiveConnect(
@@ -110,16 +112,22 @@ function accept(
   const existing = state.sessions.get(clientId)
   const problem = sessionProblem(state, packet, username, existing, nowMs)
   if (problem !== null) return refuseConnect(state, connection, clientId, problem.reasonCode, problem.detail)
+  takeTerms(state, connection, packet)
+  const expirySec = grantedExpirySec(state, packet)
+  // Before the session is touched: a client that cannot be answered cannot be served [v5 MQTT-3.1.2-24].
+  if (!connackFits(state, connection, packet, expirySec)) {
+    const detail = 'the Maximum Packet Size leaves no room for CONNACK'
+    return refuseConnect(state, connection, clientId, ReasonCode.PACKET_TOO_LARGE, detail)
+  }
   if (existing !== undefined) takeOver(state, existing, packet, connection, nowMs)
   const kept = state.sessions.get(clientId)
-  const terms = { sessionExpiryIntervalSec: grantedExpirySec(state, packet), will: keptWill(packet) }
+  const terms = { sessionExpiryIntervalSec: expirySec, will: keptWill(packet) }
   const isDurable = terms.sessionExpiryIntervalSec > 0 || terms.will !== null
   const session = kept ?? openSession(state, clientId, username, isDurable)
-  takeTerms(state, connection, packet)
   connection.become('connected')
   attachConnection(state, session, connection, terms)
   const resume = resumeResult(session)
-  connection.link.sendAfterCommit(connack(state, connection, packet, session, kept !== undefined, resume))
+  connection.link.sendAfterCommit(connack(state, connection, packet, expirySec, kept !== undefined, resume))
   const { events } = state.ports
   events.emit({
     type: 'connected',
@@ -236,7 +244,7 @@ function connack(
   state: BrokerState,
   connection: ClientConnection,
   packet: ConnectPacket,
-  session: Session,
+  sessionExpiryIntervalSec: number,
   sessionPresent: boolean,
   resume: ResumeResult,
 ): ConnackPacket {
@@ -247,10 +255,21 @@ function connack(
   if (connection.isClientIdAssigned) properties.assignedClientIdentifier = connection.clientId
   if (connection.keepAliveSec !== packet.keepAliveSec) properties.serverKeepAliveSec = connection.keepAliveSec
   const wanted = packet.properties.sessionExpiryIntervalSec ?? 0
-  if (session.sessionExpiryIntervalSec !== wanted)
-    properties.sessionExpiryIntervalSec = session.sessionExpiryIntervalSec
+  if (sessionExpiryIntervalSec !== wanted) properties.sessionExpiryIntervalSec = sessionExpiryIntervalSec
   const { durability } = state.ports
   return { type: PacketType.CONNACK, sessionPresent, reasonCode: ReasonCode.SUCCESS, properties, durability, resume }
+}
+
+function connackFits(
+  state: BrokerState,
+  connection: ClientConnection,
+  packet: ConnectPacket,
+  sessionExpiryIntervalSec: number,
+): boolean {
+  const { link, maximumPacketSize } = connection
+  if (maximumPacketSize === Number.POSITIVE_INFINITY) return true
+  const answer = connack(state, connection, packet, sessionExpiryIntervalSec, false, NOTHING_TO_RESUME)
+  return link.packetSize(answer) <= maximumPacketSize
 }
 
 function resumeResult(session: Session): ResumeResult {

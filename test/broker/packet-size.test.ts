@@ -1,6 +1,7 @@
 /** The client's Maximum Packet Size: nothing larger is sent, the rest flows on [v5 MQTT-3.1.2-24, 3.1.2-25]. */
 import t from 'tap'
 import { PacketType } from '../../src/protocol/packets.js'
+import { ReasonCode } from '../../src/protocol/reason-codes.js'
 import { testBroker } from '../support/test-broker.js'
 
 const SMALL = { properties: { maximumPacketSize: 100 } }
@@ -94,4 +95,13 @@ t.test('a client that wants no problem information gets codes without sentences,
   old.publish('$SYS/x', 'x', 1)
   host.settle()
   t.match(old.take('PUBACK'), [{ properties: null }])
+})
+
+t.test('a CONNACK that does not fit is not sent, and the session is left as it was', async (t) => {
+  const host = testBroker()
+  host.resume('a').subscribe('t', 1).cut()
+  const narrow = host.connect('a', { properties: { maximumPacketSize: 19 } })
+  t.same(narrow.take('CONNACK'), [])
+  t.equal(narrow.link.closedWith?.reasonCode, ReasonCode.PACKET_TOO_LARGE)
+  t.equal(host.resume('a').take('CONNACK')[0]?.sessionPresent, true)
 })

