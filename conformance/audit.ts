@@ -4,7 +4,7 @@
  */
 import { valueCheck } from './code-tables.js'
 import { P, type Version } from './wire/bytes.js'
-import { isDup, type Packet, qosOf, TYPE, typeName, valueOf, valuesOf } from './wire/decode.js'
+import { isDup, type Packet, qosOf, TYPE, typeName, propertyOf, propertiesOf } from './wire/decode.js'
 
 /** What the rules need to know about the connection a packet came on. */
 export interface Seen {
@@ -106,7 +106,7 @@ export const PASSIVE_RULES: readonly PassiveRule[] = [
   {
     title: 'no DISCONNECT of the server has a Session Expiry Interval',
     v5: '3.14.2-2',
-    look: on(TYPE.disconnect, (packet) => valueOf(packet, P.sessionExpiry) === undefined),
+    look: on(TYPE.disconnect, (packet) => propertyOf(packet, P.sessionExpiry) === undefined),
   },
   {
     title: 'no DISCONNECT comes before a CONNACK that accepts',
@@ -129,7 +129,7 @@ export const PASSIVE_RULES: readonly PassiveRule[] = [
     title: 'no Topic Alias is 0 or above the maximum of the client',
     v5: '3.1.2-26 3.3.2-8 3.3.2-11',
     look: on(TYPE.publish, (packet, { topicAliasMaximum }) => {
-      const alias = valueOf(packet, P.topicAlias)
+      const alias = propertyOf(packet, P.topicAlias)
       return alias === undefined || (Number(alias) > 0 && Number(alias) <= topicAliasMaximum)
     }),
   },
@@ -137,7 +137,7 @@ export const PASSIVE_RULES: readonly PassiveRule[] = [
     title: 'a client without a Topic Alias Maximum gets no Topic Alias',
     v5: '3.1.2-27',
     look: ({ packet, topicAliasMaximum }) =>
-      packet.type === TYPE.publish && topicAliasMaximum === 0 ? valueOf(packet, P.topicAlias) === undefined : null,
+      packet.type === TYPE.publish && topicAliasMaximum === 0 ? propertyOf(packet, P.topicAlias) === undefined : null,
   },
   {
     title: 'with Request Problem Information 0, only PUBLISH, CONNACK and DISCONNECT say more',
@@ -145,14 +145,14 @@ export const PASSIVE_RULES: readonly PassiveRule[] = [
     look: ({ packet, requestProblem }) => {
       const mayExplain: readonly number[] = [TYPE.publish, TYPE.connack, TYPE.disconnect]
       if (requestProblem || mayExplain.includes(packet.type)) return null
-      return valueOf(packet, P.reasonString) === undefined && valuesOf(packet, P.userProperty).length === 0
+      return propertyOf(packet, P.reasonString) === undefined && propertiesOf(packet, P.userProperty).length === 0
     },
   },
   {
     title: 'who did not ask for Response Information gets none',
     v5: '3.1.2-28',
     look: ({ packet, requestResponse }) =>
-      packet.type === TYPE.connack && !requestResponse ? valueOf(packet, P.responseInformation) === undefined : null,
+      packet.type === TYPE.connack && !requestResponse ? propertyOf(packet, P.responseInformation) === undefined : null,
   },
   {
     title: 'a QoS 0 PUBLISH has DUP 0',
@@ -183,7 +183,7 @@ export const PASSIVE_RULES: readonly PassiveRule[] = [
     v5: '4.12.0-6',
     look: ({ packet, authMethod }) => {
       if (authMethod !== null || (packet.type !== TYPE.connack && packet.type !== TYPE.auth)) return null
-      return packet.type === TYPE.connack && valueOf(packet, P.authMethod) === undefined
+      return packet.type === TYPE.connack && propertyOf(packet, P.authMethod) === undefined
     },
   },
 ]
@@ -208,8 +208,8 @@ export class Audit {
   packet(seen: Seen): void {
     const { packet } = seen
     if (packet.type !== TYPE.publish) {
-      if (valueOf(packet, P.reasonString) !== undefined) this.reasonStrings.add(packet.type)
-      if (valueOf(packet, P.userProperty) !== undefined) this.userProperties.add(packet.type)
+      if (propertyOf(packet, P.reasonString) !== undefined) this.reasonStrings.add(packet.type)
+      if (propertyOf(packet, P.userProperty) !== undefined) this.userProperties.add(packet.type)
     }
     for (const [index, rule] of PASSIVE_RULES.entries()) {
       if ((seen.version === 5 ? rule.v5 : rule.v311) === undefined) continue

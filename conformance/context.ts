@@ -6,7 +6,7 @@ import type { Audit } from './audit.js'
 import { CaseFailure, expect, vacuous } from './outcome.js'
 import { type ConnectFields, disconnect, type Properties, publish, type Version } from './wire/bytes.js'
 import { Client, hexCode } from './wire/client.js'
-import { describe, isRetain, type Packet, TYPE, valueOf } from './wire/decode.js'
+import { describe, isRetain, type Packet, TYPE, propertyOf } from './wire/decode.js'
 
 export interface Options {
   readonly urls: readonly URL[]
@@ -204,7 +204,7 @@ export class Context {
 
   /** A number the broker gave in CONNACK. */
   given(client: Client, property: number): number | undefined {
-    const value = client.connack === null ? undefined : valueOf(client.connack, property)
+    const value = client.connack === null ? undefined : propertyOf(client.connack, property)
     return typeof value === 'number' ? value : undefined
   }
 

@@ -25,6 +25,8 @@ export interface VersionSummary {
   readonly passed: number
   readonly failed: readonly Finding[]
   readonly vacuous: readonly Finding[]
+  /** What SHOULD be otherwise. */
+  readonly remarks: readonly string[]
 }
 
 const transportOf = ({ url }: CaseResult): string => url.protocol.replace(':', '')
@@ -84,6 +86,9 @@ export function summary(version: Version, all: readonly CaseResult[]): VersionSu
     passed: of('passed').length,
     failed: findings('failed'),
     vacuous: findings('vacuous'),
+    remarks: all
+      .filter((result) => result.version === version)
+      .flatMap((result) => result.remarks.map((remark) => `${result.case.id} (${transportOf(result)}): ${remark}`)),
   }
 }
 
@@ -95,16 +100,11 @@ export function summaries(versions: readonly Version[], all: readonly CaseResult
 export function text(versions: readonly Version[], all: readonly CaseResult[]): string {
   const lines: string[] = []
   for (const version of versions) {
-    const { statements, wire, tested, passed, failed, vacuous } = summary(version, all)
+    const { statements, wire, tested, passed, failed, vacuous, remarks } = summary(version, all)
     const name = `MQTT ${versionName(version)}`
     for (const { id, requires, cases } of failed) lines.push(`FAILED  ${name} ${id}: ${requires}`, ...cases.map(indent))
     for (const { id, cases } of vacuous) lines.push(`vacuous ${name} ${id}`, ...cases.map(indent))
-    for (const result of all) {
-      if (result.version !== version) continue
-      for (const remark of result.remarks) {
-        lines.push(`remark  ${name} ${result.case.id} (${transportOf(result)}): ${remark}`)
-      }
-    }
+    for (const remark of remarks) lines.push(`remark  ${name} ${remark}`)
     lines.push(
       `${name}: ${statements} statements, ${wire} on the wire, ${tested} tested: ${passed} passed, ` +
         `${failed.length} failed; ${vacuous.length} vacuous`,

@@ -268,16 +268,30 @@ export const connectForm: readonly Case[] = [
     },
   },
   {
-    title: 'a property value outside its range is refused',
+    title: 'a Receive Maximum or a Maximum Packet Size of 0 is refused',
     v5: '3.1.4-1 4.13.1-1',
     run: async (c) => {
       await c.refuses({ properties: [[P.receiveMaximum, 0]] }, 0x82)
       await c.refuses({ properties: [[P.maximumPacketSize, 0]] }, 0x82)
+    },
+  },
+  {
+    title: 'a Request Problem Information or Request Response Information other than 0 and 1 is refused',
+    v5: '3.1.4-1 4.13.1-1',
+    run: async (c) => {
       await c.refuses({ properties: [[P.requestProblem, 2]] }, 0x82)
       await c.refuses({ properties: [[P.requestResponse, 2]] }, 0x82)
-      await c.refuses({ will: { ...will, properties: [[P.payloadFormat, 2]] } }, ...MALFORMED, 0x99)
-      await c.refuses({ properties: [[P.authData, 'data']] }, 0x82)
     },
+  },
+  {
+    title: 'Authentication Data without an Authentication Method is refused',
+    v5: '3.1.4-1 4.13.1-1',
+    run: (c) => c.refuses({ properties: [[P.authData, 'data']] }, 0x82),
+  },
+  {
+    title: 'a Payload Format Indicator of the Will other than 0 and 1 is refused',
+    v5: '3.1.4-1',
+    run: (c) => c.refuses({ will: { ...will, properties: [[P.payloadFormat, 2]] } }, ...MALFORMED, 0x99),
   },
   {
     title: 'an unknown property, and a section that is longer than the packet, are refused',
@@ -298,12 +312,14 @@ export const connectForm: readonly Case[] = [
     },
   },
   {
-    title: 'a Response Topic of the Will is text without a wildcard',
-    v5: '3.3.2-13 3.3.2-14',
-    run: async (c) => {
-      await c.refuses({ will: { ...will, properties: [[P.responseTopic, hex('FF')]] } }, 0x81, 0x82)
-      await c.refuses({ will: { ...will, properties: [[P.responseTopic, 'a/+']] } }, 0x81, 0x82, 0x90)
-    },
+    title: 'a Response Topic of the Will is text',
+    v5: '3.3.2-13',
+    run: (c) => c.refuses({ will: { ...will, properties: [[P.responseTopic, hex('FF')]] } }, 0x81, 0x82),
+  },
+  {
+    title: 'a Response Topic of the Will has no wildcard',
+    v5: '3.3.2-14',
+    run: (c) => c.refuses({ will: { ...will, properties: [[P.responseTopic, 'a/+']] } }, 0x81, 0x82, 0x90),
   },
   {
     title: 'nothing but CONNECT may come first',

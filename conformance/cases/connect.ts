@@ -3,7 +3,7 @@ import type { Case } from '../context.js'
 import { expect, expectSame, vacuous } from '../outcome.js'
 import { disconnect, P, PINGREQ, publish, subscribe } from '../wire/bytes.js'
 import { hexCode } from '../wire/client.js'
-import { qosOf, TYPE, valueOf } from '../wire/decode.js'
+import { qosOf, TYPE, propertyOf } from '../wire/decode.js'
 
 export const connecting: readonly Case[] = [
   {
@@ -31,7 +31,7 @@ export const connecting: readonly Case[] = [
       const message = await watcher.message(topic)
       expectSame(message.payload.toString(), 'six fields', 'the Will')
       expectSame(qosOf(message), 1, 'QoS of the Will')
-      if (c.isV5) expectSame(valueOf(message, P.contentType), 'text/x', 'Content Type')
+      if (c.isV5) expectSame(propertyOf(message, P.contentType), 'text/x', 'Content Type')
     },
   },
   {
@@ -68,7 +68,7 @@ export const connecting: readonly Case[] = [
         const connack = await client.take(TYPE.connack)
         if (connack.code === 0x85) return client.closed()
         expect(connack.code === 0, `code ${hexCode(connack.code)}`)
-        const id = valueOf(connack, P.assignedClientId)
+        const id = propertyOf(connack, P.assignedClientId)
         expect(typeof id === 'string' && id.length > 0, 'no Assigned Client Identifier')
         assigned.add(id)
       }
@@ -80,7 +80,7 @@ export const connecting: readonly Case[] = [
     v5: '3.1.3-7 3.2.2-16 3.1.3-2',
     run: async (c) => {
       const client = await c.connect({ clientId: '', clean: true, keep: 60 })
-      const clientId = String(valueOf(client.connack as never, P.assignedClientId))
+      const clientId = String(propertyOf(client.connack as never, P.assignedClientId))
       client.cut()
       const again = await c.connect({ clientId, keep: 0 })
       expectSame(again.connack?.ackFlags, 1, 'Session Present')
@@ -296,7 +296,7 @@ export const connecting: readonly Case[] = [
     v5: '3.1.2-28',
     run: async (c) => {
       const { connack } = await c.connect({ properties: [[P.requestResponse, 0]] })
-      expectSame(valueOf(connack as never, P.responseInformation), undefined, 'Response Information')
+      expectSame(propertyOf(connack as never, P.responseInformation), undefined, 'Response Information')
     },
   },
   {

@@ -3,7 +3,7 @@ import type { Case, Context } from '../context.js'
 import { expect, expectSame, vacuous } from '../outcome.js'
 import { hex, P, type Properties, publish } from '../wire/bytes.js'
 import type { Client } from '../wire/client.js'
-import { TYPE, valueOf, valuesOf } from '../wire/decode.js'
+import { TYPE, propertyOf, propertiesOf } from '../wire/decode.js'
 
 /** Publishes with these properties; gives what a live subscriber, an absent one and a later one see. */
 async function threeWays(c: Context, properties: Properties) {
@@ -32,7 +32,7 @@ export const messageProperties: readonly Case[] = [
     v5: '3.3.2-4',
     run: async (c) => {
       for (const message of await threeWays(c, [[P.payloadFormat, 1]])) {
-        expectSame(valueOf(message, P.payloadFormat), 1, 'Payload Format Indicator')
+        expectSame(propertyOf(message, P.payloadFormat), 1, 'Payload Format Indicator')
       }
     },
   },
@@ -41,7 +41,7 @@ export const messageProperties: readonly Case[] = [
     v5: '3.3.2-4',
     run: async (c) => {
       for (const message of await threeWays(c, [[P.payloadFormat, 0]])) {
-        expectSame(valueOf(message, P.payloadFormat) ?? 0, 0, 'Payload Format Indicator')
+        expectSame(propertyOf(message, P.payloadFormat) ?? 0, 0, 'Payload Format Indicator')
       }
     },
   },
@@ -50,7 +50,7 @@ export const messageProperties: readonly Case[] = [
     v5: '3.3.2-15',
     run: async (c) => {
       for (const message of await threeWays(c, [[P.responseTopic, 'r/1']])) {
-        expectSame(valueOf(message, P.responseTopic), 'r/1', 'Response Topic')
+        expectSame(propertyOf(message, P.responseTopic), 'r/1', 'Response Topic')
       }
     },
   },
@@ -60,7 +60,7 @@ export const messageProperties: readonly Case[] = [
     run: async (c) => {
       for (const data of [hex('00FF0180'), hex('')]) {
         for (const message of await threeWays(c, [[P.correlationData, data]])) {
-          expectSame(valueOf(message, P.correlationData), data, 'Correlation Data')
+          expectSame(propertyOf(message, P.correlationData), data, 'Correlation Data')
         }
       }
     },
@@ -70,7 +70,7 @@ export const messageProperties: readonly Case[] = [
     v5: '3.3.2-20',
     run: async (c) => {
       for (const message of await threeWays(c, [[P.contentType, 'text/plain']])) {
-        expectSame(valueOf(message, P.contentType), 'text/plain', 'Content Type')
+        expectSame(propertyOf(message, P.contentType), 'text/plain', 'Content Type')
       }
     },
   },
@@ -83,7 +83,7 @@ export const messageProperties: readonly Case[] = [
         c,
         pairs.map((pair) => [P.userProperty, pair]),
       )) {
-        expectSame(valuesOf(message, P.userProperty), pairs, 'User Properties')
+        expectSame(propertiesOf(message, P.userProperty), pairs, 'User Properties')
       }
     },
   },
@@ -93,7 +93,7 @@ export const messageProperties: readonly Case[] = [
     run: async (c) => {
       const client = await c.subscriber(c.topic(), 1, { properties: [[P.requestProblem, 0]] })
       await c.publishOnce(c.topic(), 'x', { properties: [[P.userProperty, ['n', 'v']]] })
-      expectSame(valuesOf(await client.message(), P.userProperty), [['n', 'v']], 'User Properties')
+      expectSame(propertiesOf(await client.message(), P.userProperty), [['n', 'v']], 'User Properties')
     },
   },
   {
@@ -136,7 +136,7 @@ export const messageProperties: readonly Case[] = [
       const back = await c.connect({ clientId, keep: 60 })
       const later = await c.subscriber(topic, 1)
       for (const client of [back, later]) {
-        const left = Number(valueOf(await client.message(topic), P.messageExpiry))
+        const left = Number(propertyOf(await client.message(topic), P.messageExpiry))
         expect(left > 50 && left <= 98, `${left} s are left of 100 after 2.5 s`)
       }
     },
@@ -147,9 +147,9 @@ export const messageProperties: readonly Case[] = [
     run: async (c) => {
       const client = await c.subscriber(c.topic(), 1)
       await c.publishOnce(c.topic(), 'x')
-      expectSame(valueOf(await client.message(), P.messageExpiry), undefined, 'Message Expiry Interval')
+      expectSame(propertyOf(await client.message(), P.messageExpiry), undefined, 'Message Expiry Interval')
       await c.publishOnce(c.topic(), 'y', { properties: [[P.messageExpiry, 1_000]] })
-      const left = Number(valueOf(await client.message(), P.messageExpiry))
+      const left = Number(propertyOf(await client.message(), P.messageExpiry))
       expect(left > 900 && left <= 1_000, `${left} s of 1000 s`)
     },
   },
@@ -191,9 +191,9 @@ export const messageProperties: readonly Case[] = [
       const known = new Map<unknown, string>()
       for (const topic of topics.flatMap((each) => [each, each])) {
         const plain = await without.message()
-        expectSame([plain.topic, valueOf(plain, P.topicAlias)], [topic, undefined], 'topic and alias')
+        expectSame([plain.topic, propertyOf(plain, P.topicAlias)], [topic, undefined], 'topic and alias')
         const message = await one.message()
-        const number = valueOf(message, P.topicAlias)
+        const number = propertyOf(message, P.topicAlias)
         expect(number === undefined || number === 1, `Topic Alias ${number} above the maximum of 1`)
         if (message.topic !== '' && number !== undefined) known.set(number, message.topic)
         expectSame(message.topic === '' ? known.get(number) : message.topic, topic, 'topic')
@@ -258,7 +258,7 @@ export const messageProperties: readonly Case[] = [
       const known = new Map<unknown, string>()
       for (const topic of [...topics, ...topics]) await client.publish(topic, topic)
       for (const message of await client.messages(10)) {
-        const number = valueOf(message, P.topicAlias)
+        const number = propertyOf(message, P.topicAlias)
         expect(number === undefined || [1, 2].includes(Number(number)), `Topic Alias ${number}`)
         if (message.topic !== '') known.set(number, message.topic)
         const topic = message.topic === '' ? known.get(number) : message.topic

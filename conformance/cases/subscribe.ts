@@ -15,7 +15,7 @@ import {
   varint,
 } from '../wire/bytes.js'
 import { hexCode } from '../wire/client.js'
-import { isDup, qosOf, TYPE, valuesOf } from '../wire/decode.js'
+import { isDup, qosOf, TYPE, propertiesOf } from '../wire/decode.js'
 
 const none = (c: Context) => (c.isV5 ? [0] : [])
 const identifier = (value: number) => [[P.subscriptionId, value]] as const
@@ -111,7 +111,7 @@ export const subscribing: readonly Case[] = [
       await c.publishOnce(c.topic(), 'x')
       const message = await client.message()
       expectSame(qosOf(message), 1, 'QoS')
-      if (c.isV5) expectSame(valuesOf(message, P.subscriptionId), [2], 'Subscription Identifiers')
+      if (c.isV5) expectSame(propertiesOf(message, P.subscriptionId), [2], 'Subscription Identifiers')
       await c.nothing(client)
     },
   },
@@ -161,10 +161,10 @@ export const subscribing: readonly Case[] = [
       await other.subscribe(c.topic('b'), 0, identifier(7))
       await c.publishOnce(c.topic('b'), 'x')
       await c.fence(client)
-      const copies = client.waiting(TYPE.publish).map((each) => valuesOf(each, P.subscriptionId).map(Number).sort())
+      const copies = client.waiting(TYPE.publish).map((each) => propertiesOf(each, P.subscriptionId).map(Number).sort())
       if (copies.length === 1) expectSame(copies, [[1, 268_435_455]], 'identifiers of one copy')
       else expectSame(copies.map(String).sort(), ['', '1', '268435455'], 'identifiers of the copies')
-      expectSame(valuesOf(await other.message(), P.subscriptionId), [7], 'identifiers of another client')
+      expectSame(propertiesOf(await other.message(), P.subscriptionId), [7], 'identifiers of another client')
     },
   },
   {
@@ -175,11 +175,11 @@ export const subscribing: readonly Case[] = [
       await c.retain(c.topic(), 'retained')
       const client = await c.connect({ clientId, keep: 60 })
       await client.subscribe(c.topic(), 1, identifier(42))
-      expectSame(valuesOf(await client.message(), P.subscriptionId), [42], 'identifier of a retained message')
+      expectSame(propertiesOf(await client.message(), P.subscriptionId), [42], 'identifier of a retained message')
       await client.disconnect()
       await c.publishOnce(c.topic(), 'queued')
       const back = await c.connect({ clientId, keep: 60 })
-      expectSame(valuesOf(await back.message(), P.subscriptionId), [42], 'identifier of a queued message')
+      expectSame(propertiesOf(await back.message(), P.subscriptionId), [42], 'identifier of a queued message')
     },
   },
   {

@@ -55,9 +55,9 @@ export interface Packet {
 export const qosOf = (packet: Packet): number => (packet.flags >> 1) & 3
 export const isDup = (packet: Packet): boolean => (packet.flags & 8) !== 0
 export const isRetain = (packet: Packet): boolean => (packet.flags & 1) !== 0
-export const valueOf = (packet: Packet, id: number): PropertyValue | undefined =>
+export const propertyOf = (packet: Packet, id: number): PropertyValue | undefined =>
   packet.properties.find(([each]) => each === id)?.[1]
-export const valuesOf = (packet: Packet, id: number): PropertyValue[] =>
+export const propertiesOf = (packet: Packet, id: number): PropertyValue[] =>
   packet.properties.filter(([each]) => each === id).map(([, value]) => value)
 
 export function describe(packet: Packet): string {
