@@ -70,7 +70,7 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
     heartbeat.heard(this.slot, nowMs)
     this.#intake.received(bytes, nowMs)
     if (this.#state === 'open' && turn.isJournalFull) this.#pause(BY_JOURNAL)
-    turn.schedule()
+    turn.chunkReceived(nowMs)
   }
 
   ponged(): void {

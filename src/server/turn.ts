@@ -32,6 +32,9 @@ export interface TurnOptions {
   readonly journalBytesMax: number
 }
 
+/** A record of this size is worth a flush of its own: the disk writes it while what follows is read. */
+const EARLY_COMMIT_BYTES = 65_536
+
 export class Turn {
   readonly #options: TurnOptions
   #isScheduled = false
@@ -86,6 +89,17 @@ export class Turn {
   throttle(member: TurnMember): void {
     this.#throttled.push(member)
     this.schedule()
+  }
+
+  /** A chunk has been decided on. When much has come and the disk is idle, it need not wait for the rest. */
+  chunkReceived(nowMs: number): void {
+    this.schedule()
+    if (this.#isCommitting || this.#hasFailed || this.#options.core.openRecordBytes < EARLY_COMMIT_BYTES) return
+    try {
+      this.#commit(nowMs)
+    } catch (error) {
+      this.fail(error)
+    }
   }
 
   schedule(): void {

@@ -45,6 +45,8 @@ export function openEnvironment(directory: string, durability: Durability, mapSi
     // process as an unhandled rejection, before anybody is told. Our batch is the transaction.
     eventTurnBatching: false,
     commitDelay: 0,
+    // A second operation outstanding starts the worker at once; see `NUDGE` in `lmdb-store.ts`.
+    txnStartThreshold: 1,
     mapSize: mapSizeBytes,
     maxReaders: 126,
     maxDbs: 32,

@@ -168,7 +168,7 @@ export class LmdbStore implements Store {
     const tables = this.#environment.tables
     const arena = this.#arenaFor(group)
     let offset = 0
-    return this.#environment.root.batch(() => {
+    const settled = this.#environment.root.batch(() => {
       for (const commit of group) {
         for (const operation of commit.operations) {
           const { key, table } = operation
@@ -182,6 +182,8 @@ export class LmdbStore implements Store {
         }
       }
     })
+    tables.meta.remove(NUDGE).catch(() => {})
+    return settled
   }
 
   /** One buffer for all values of a group: LMDB copies from it, and it is free again when the group has settled. */
@@ -292,6 +294,13 @@ export class LmdbStore implements Store {
     if (this.#closed) throw closedError(this.#setup.directory)
   }
 }
+
+/**
+ * lmdb-js leaves a batch for the next setImmediate, a whole round of the event loop later, unless something more than
+ * `txnStartThreshold` is outstanding. Removing a key that nobody has changes nothing and makes the worker start now,
+ * while what else has arrived is still being read. It joins the batch's transaction and fails with it.
+ */
+const NUDGE = Buffer.from('nudge')
 
 /** The smallest key after `key`. */
 function successor(key: Uint8Array): Uint8Array {
