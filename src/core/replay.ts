@@ -4,7 +4,8 @@
  */
 import { assert } from '../base/assert.js'
 import type { DropReason, WillMessage } from '../protocol/packets.js'
-import { type FactHandler, readRecord, type SubscribedFact } from './facts.js'
+import type { SubscribedFact } from './fact-fields.js'
+import { type FactHandler, readRecord } from './facts.js'
 import { Copy, type CopyTerms, Message } from './message.js'
 import { putRetained, readRetainedRow, removeRetained, retainedMessage } from './retained.js'
 import { Session } from './session.js'

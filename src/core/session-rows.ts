@@ -17,7 +17,7 @@ import {
   writeSubscription,
   writeTerms,
   writeWill,
-} from './facts.js'
+} from './fact-fields.js'
 import { Copy, type CopyState } from './message.js'
 import type { StoreOperation } from './ports/store.js'
 import { StoreError } from './ports/store.js'
