@@ -1,24 +1,29 @@
 /**
- * Access from the configuration: known users with scrypt hashes, and a list of rules. Nothing is allowed that no rule
- * allows, and a rule that denies wins over every rule that allows. A filter is granted only if a rule covers all of it;
- * a denied part of it is caught at the delivery, which is authorised as well.
+ * Access from the configuration: known users with scrypt hashes or SCRAM keys, and a list of rules. Nothing is allowed
+ * that no rule allows, and a rule that denies wins over every rule that allows. A filter is granted only if a rule
+ * covers all of it; a denied part of it is caught at the delivery, which is authorised as well.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type {
   Access,
   AccessAction,
+  AuthenticationExchange,
   AuthenticationRequest,
   AuthenticationResult,
+  ExchangeRequest,
   Principal,
 } from '../core/ports/access.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
+import { parseScramCredential, SCRAM_SHA_256, ScramExchange, ScramUsers } from './scram-sha-256.js'
 import { decoyLike, parseScryptHash, type ScryptHash, verifyPassword } from './scrypt-hash.js'
 import { covers, type FilterLevels, fillIn, filterLevels, isPlainName, matchesTopic } from './topic-rules.js'
 
 export interface AccessUser {
   readonly username: string
-  /** `$scrypt$ln=…,r=…,p=…$salt$hash` */
-  readonly passwordHash: string
+  /** `$scrypt$ln=…,r=…,p=…$salt$hash`. Absent: no plain password is this user's. */
+  readonly passwordHash?: string
+  /** `$scram-sha-256$i=…$salt$storedKey$serverKey`. Absent: the method is not for this user. */
+  readonly scramSha256?: string
 }
 export interface AccessRule {
   /** Absent: everybody. */
@@ -37,6 +42,12 @@ const VERIFICATIONS_WAITING_MAX = 1_000
 const ANSWERS_MAX = 128
 const ACTIONS: readonly AccessAction[] = ['publish', 'subscribe', 'receive']
 
+const CLIENT_ID_REFUSAL: AuthenticationResult = {
+  accepted: false,
+  reasonCode: ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
+  detail: 'a client identifier has no / + # or U+0000 here',
+}
+
 interface CompiledRule extends AccessRule {
   readonly levels: FilterLevels
 }
@@ -54,6 +65,7 @@ interface PrincipalRules {
 export class StaticRules implements Access {
   readonly allowsEverything = false
   readonly #users: ReadonlyMap<string, ScryptHash>
+  readonly #scramUsers: ScramUsers
   readonly #decoy: ScryptHash
   readonly #rules: readonly CompiledRule[]
   readonly #needsPlainClientId: boolean
@@ -66,7 +78,8 @@ export class StaticRules implements Access {
 
   /** @throws RangeError for a hash that is none: a typing error must not become an open door. */
   constructor(options: { readonly users: readonly AccessUser[]; readonly rules: readonly AccessRule[] }) {
-    this.#users = new Map(options.users.map((user) => [user.username, parseUserHash(user)]))
+    this.#users = parsedOf(options.users, 'passwordHash', parseScryptHash)
+    this.#scramUsers = new ScramUsers(parsedOf(options.users, 'scramSha256', parseScramCredential))
     this.#decoy = decoyLike(this.#users.values().next().value)
     this.#rules = options.rules.map((rule) => ({ ...rule, levels: filterLevels(rule.topicFilter) }))
     this.#needsPlainClientId = this.#rules.some((rule) => rule.levels.includes('%c'))
@@ -81,7 +94,7 @@ export class StaticRules implements Access {
       return refusal(ReasonCode.BAD_USER_NAME_OR_PASSWORD, 'a user name has no / + # or U+0000')
     }
     if (this.#needsPlainClientId && !isPlainName(clientId)) {
-      return refusal(ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, 'a client identifier has no / + # or U+0000 here')
+      return CLIENT_ID_REFUSAL
     }
     const proven = this.#provenPasswords.get(username)
     if (proven !== undefined && timingSafeEqual(proven, this.#proof(password))) return { accepted: true, username }
@@ -89,6 +102,13 @@ export class StaticRules implements Access {
       return refusal(ReasonCode.SERVER_BUSY, 'too many passwords wait to be checked; try again later')
     }
     return this.#verify(username, password)
+  }
+
+  /** Every step answers at once. The rules about names are those of `authenticate`. */
+  beginExchange(method: string, request: ExchangeRequest): AuthenticationExchange | null {
+    if (method !== SCRAM_SHA_256 || this.#scramUsers.isEmpty) return null
+    if (!this.#needsPlainClientId || isPlainName(request.clientId)) return new ScramExchange(this.#scramUsers)
+    return { step: () => CLIENT_ID_REFUSAL }
   }
 
   authorize(principal: Principal, action: AccessAction, topic: string): boolean {
@@ -143,12 +163,22 @@ export class StaticRules implements Access {
   }
 }
 
-function parseUserHash(user: AccessUser): ScryptHash {
-  try {
-    return parseScryptHash(user.passwordHash)
-  } catch (error) {
-    throw new RangeError(`access.users, ${user.username}: ${(error as Error).message}`)
+function parsedOf<P>(
+  users: readonly AccessUser[],
+  field: 'passwordHash' | 'scramSha256',
+  parse: (text: string) => P,
+): ReadonlyMap<string, P> {
+  const parsed = new Map<string, P>()
+  for (const user of users) {
+    const text = user[field]
+    if (text === undefined) continue
+    try {
+      parsed.set(user.username, parse(text))
+    } catch (error) {
+      throw new RangeError(`access.users, ${user.username}: ${(error as Error).message}`)
+    }
   }
+  return parsed
 }
 
 function refusal(reasonCode: number, detail: string): AuthenticationResult {

@@ -46,6 +46,12 @@ function accessProblems(access: Options['access']): OptionsProblem[] {
       problems.push({ path: `access.users[${index}].username`, message: `'${user.username}' stands here twice` })
     }
     seen.add(user.username)
+    if (user.passwordHash === undefined && user.scramSha256 === undefined) {
+      problems.push({
+        path: `access.users[${index}]`,
+        message: 'has neither passwordHash nor scramSha256, so nobody could ever connect as this user',
+      })
+    }
   })
   access.rules.forEach((rule, index) => {
     if (rule.username !== undefined && !seen.has(rule.username)) {

@@ -124,7 +124,16 @@ const user = z.strictObject({
   passwordHash: z
     .string()
     .regex(/^\$scrypt\$ln=(1\d|20),r=[1-9]\d?,p=[1-9]\d?\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$/)
-    .meta({ allowed: 'a hash printed by `tallymq passwd`, as $scrypt$ln=…,r=…,p=…$salt$hash', secret: true }),
+    .meta({ allowed: 'a hash printed by `tallymq passwd`, as $scrypt$ln=…,r=…,p=…$salt$hash', secret: true })
+    .exactOptional(),
+  scramSha256: z
+    .string()
+    .regex(/^\$scram-sha-256\$i=[1-9]\d{3,6}\$[A-Za-z0-9+/]{11,}(\$[A-Za-z0-9+/]{43}){2}$/)
+    .meta({
+      allowed: 'keys printed by `tallymq passwd --scram`, as $scram-sha-256$i=…$salt$storedKey$serverKey',
+      secret: true,
+    })
+    .exactOptional(),
 })
 const rule = z.strictObject({
   username: username.exactOptional(),
@@ -193,7 +202,11 @@ export const OPTIONS_SCHEMA = z.strictObject({
       false,
       'Lets `allow-all` listen on other addresses than loopback. Rarely what you want.',
     ),
-    users: z.array(user).max(100_000).default([]).meta({ description: 'Who may connect: username and passwordHash.' }),
+    users: z
+      .array(user)
+      .max(100_000)
+      .default([])
+      .meta({ description: 'Who may connect: username, and passwordHash or scramSha256 or both.' }),
     rules: z.array(rule).max(100_000).default([]).meta({
       description: 'Who may do what: username, clientId (both optional), action, topicFilter, effect.',
     }),

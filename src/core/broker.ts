@@ -12,10 +12,11 @@ import { ProtocolError } from '../protocol/protocol-error.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
 import { receiveAck } from './acknowledge.js'
 import { Checkpoint } from './checkpoint.js'
-import { authenticated, receiveConnect, refuseConnect } from './connect.js'
+import { authenticated, receiveAuth } from './authenticate.js'
+import { receiveConnect, refuseConnect } from './connect.js'
 import { ClientConnection, PACKETS_ALLOWED } from './connection.js'
 import { pump } from './deliver.js'
-import type { AuthenticationResult } from './ports/access.js'
+import type { AuthenticationStep } from './ports/access.js'
 import type { BrokerCounters } from './ports/events.js'
 import type { Link } from './ports/link.js'
 import type { StoreOperation } from './ports/store.js'
@@ -126,8 +127,10 @@ export class Broker {
     if (packet.type === PacketType.CONNECT) return receiveConnect(state, connection, packet, nowMs)
     if (packet.type === PacketType.DISCONNECT) return this.#receiveDisconnect(connection, packet, nowMs)
     const { session } = connection
-    if (session === null)
-      throw new ProtocolError(ReasonCode.PROTOCOL_ERROR, 'AUTH needs an Authentication Method in CONNECT')
+    if (session === null) {
+      assert(packet.type === PacketType.AUTH, 'nothing else is allowed before the client is accepted')
+      return receiveAuth(state, connection, packet, nowMs)
+    }
     switch (packet.type) {
       case PacketType.PUBLISH:
         return receivePublish(state, connection, session, packet, nowMs)
@@ -145,8 +148,10 @@ export class Broker {
         return
       case PacketType.PINGRESP:
         return
+      case PacketType.AUTH:
+        return receiveAuth(state, connection, packet, nowMs)
       default:
-        throw new ProtocolError(ReasonCode.PROTOCOL_ERROR, 'AUTH needs an Authentication Method in CONNECT')
+        assert(false, 'PACKETS_ALLOWED leaves out what only a server sends')
     }
   }
 
@@ -154,7 +159,7 @@ export class Broker {
     const { session } = connection
     const requested = packet.properties?.sessionExpiryIntervalSec
     const current = session?.sessionExpiryIntervalSec ?? 0
-    if (requested !== undefined && requested > 0 && current === 0) {
+    if (session !== null && requested !== undefined && requested > 0 && current === 0) {
       // Not a valid DISCONNECT, so the Will is due [v5 3.14.2.2.2].
       throw new ProtocolError(
         ReasonCode.PROTOCOL_ERROR,
@@ -184,8 +189,9 @@ export class Broker {
     refuseConnect(this.#state, connection, connection.clientId, reasonCode, detail)
   }
 
-  authenticated(connection: ClientConnection, result: AuthenticationResult, nowMs: number): void {
-    authenticated(this.#state, connection, result, nowMs)
+  /** The answer, or the next step, that the access port promised. */
+  authenticated(connection: ClientConnection, step: AuthenticationStep, nowMs: number): void {
+    authenticated(this.#state, connection, step, nowMs)
   }
 
   /** Nothing came for one and a half times the Keep Alive [v5 MQTT-3.1.2-22]. */
@@ -194,9 +200,16 @@ export class Broker {
     dismiss(this.#state, connection, ReasonCode.KEEP_ALIVE_TIMEOUT, detail, nowMs)
   }
 
-  /** No CONNECT in time: closed without an answer, there is nobody to answer yet [v5 3.1.4]. */
+  /**
+   * No CONNECT in time: closed without an answer, there is nobody to answer yet [v5 3.1.4]. A client that stops in the
+   * middle of its authentication is told.
+   */
   connectTimedOut(connection: ClientConnection, _nowMs: number): void {
     if (connection.state === 'closed' || connection.isConnected) return
+    if (connection.state === 'authenticating') {
+      const detail = 'the authentication was not finished in time'
+      return refuseConnect(this.#state, connection, connection.clientId, ReasonCode.NOT_AUTHORIZED, detail)
+    }
     connection.become('closed')
     this.#state.connections.delete(connection)
     connection.link.close(ReasonCode.NOT_AUTHORIZED, 'no CONNECT came in time')
@@ -306,7 +319,9 @@ export class Broker {
   drain(nowMs: number, serverReference?: string): void {
     const detail = 'the server is shutting down; reconnect later'
     for (const connection of [...this.#state.connections]) {
-      if (!connection.isConnected) this.connectTimedOut(connection, nowMs)
+      if (connection.state === 'authenticating') {
+        refuseConnect(this.#state, connection, connection.clientId, ReasonCode.SERVER_UNAVAILABLE, detail)
+      } else if (!connection.isConnected) this.connectTimedOut(connection, nowMs)
       else dismiss(this.#state, connection, ReasonCode.SERVER_SHUTTING_DOWN, detail, nowMs, serverReference)
     }
   }

@@ -14,7 +14,8 @@ import {
 } from '../protocol/packets.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
 import { topicNameProblem } from '../protocol/topics.js'
-import type { ClientConnection } from './connection.js'
+import { authenticate } from './authenticate.js'
+import type { Authentication, ClientConnection } from './connection.js'
 import { pump } from './deliver.js'
 import type { AuthenticationResult } from './ports/access.js'
 import { publishPresence } from './presence.js'
@@ -25,8 +26,6 @@ import type { BrokerState } from './state.js'
 import { OutboundTopicAliases } from './topic-aliases.js'
 
 const NOTHING_TO_RESUME: ResumeResult = { queuedMessages: 0, lost: [] }
-
-const pendingConnects = new WeakMap<ClientConnection, ConnectPacket>()
 
 export function receiveConnect(
   state: BrokerState,
@@ -45,25 +44,7 @@ export function receiveConnect(
     connection.isClientIdAssigned = true
   }
   connection.clientId = packet.clientId
-  const answer = state.ports.access.authenticate({ connect: packet, link: connection.link.description })
-  if (!(answer instanceof Promise)) return accept(state, connection, packet, answer, nowMs)
-  pendingConnects.set(connection, packet)
-  connection.link.pauseReading()
-  state.ports.authenticating(connection, answer)
-}
-
-/** The answer that `authenticate` promised. */
-export function authenticated(
-  state: BrokerState,
-  connection: ClientConnection,
-  result: AuthenticationResult,
-  nowMs: number,
-): void {
-  const packet = pendingConnects.get(connection)
-  pendingConnects.delete(connection)
-  if (packet === undefined || connection.state !== 'authenticating') return
-  accept(state, connection, packet, result, nowMs)
-  if (connection.isConnected) connection.link.resumeReading()
+  authenticate(state, connection, packet, nowMs)
 }
 
 interface Problem {
@@ -81,10 +62,6 @@ function connectProblem(state: BrokerState, packet: ConnectPacket): Problem | nu
     const detail = `a client identifier has at most ${limits.clientIdBytesMax} bytes here`
     return { reasonCode: ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, detail }
   }
-  if (packet.properties.authenticationMethod !== undefined) {
-    const detail = 'enhanced authentication is not available: leave the Authentication Method out'
-    return { reasonCode: ReasonCode.BAD_AUTHENTICATION_METHOD, detail }
-  }
   if (packet.will === undefined) return null
   const { topicName } = packet.will
   const { responseTopic } = packet.will.properties
@@ -99,7 +76,8 @@ function connectProblem(state: BrokerState, packet: ConnectPacket): Problem | nu
   return { reasonCode: ReasonCode.TOPIC_NAME_INVALID, detail: `Will Topic: ${topicProblem}` }
 }
 
-function accept(
+/** The client has been authenticated, or not. */
+export function accept(
   state: BrokerState,
   connection: ClientConnection,
   packet: ConnectPacket,
@@ -254,6 +232,12 @@ function connack(
   if (limits.topicAliasMaximum > 0) properties.topicAliasMaximum = limits.topicAliasMaximum
   if (connection.isClientIdAssigned) properties.assignedClientIdentifier = connection.clientId
   if (connection.keepAliveSec !== packet.keepAliveSec) properties.serverKeepAliveSec = connection.keepAliveSec
+  const { authenticationMethod } = packet.properties
+  if (authenticationMethod !== undefined) {
+    properties.authenticationMethod = authenticationMethod // [v5 MQTT-4.12.0-5]
+    const { finalData } = connection.authentication as Authentication
+    if (finalData !== null && finalData.length > 0) properties.authenticationData = finalData
+  }
   const wanted = packet.properties.sessionExpiryIntervalSec ?? 0
   if (sessionExpiryIntervalSec !== wanted) properties.sessionExpiryIntervalSec = sessionExpiryIntervalSec
   const { durability } = state.ports

@@ -7,8 +7,9 @@
  *          └────────────────────────┴─────────▶ closed ◀──┘
  */
 import { assert } from '../base/assert.js'
-import { PACKET_ID_MAX, PacketType, type ProtocolLevel } from '../protocol/packets.js'
+import { type ConnectPacket, PACKET_ID_MAX, PacketType, type ProtocolLevel } from '../protocol/packets.js'
 import type { Copy } from './message.js'
+import type { AuthenticationExchange } from './ports/access.js'
 import type { Link } from './ports/link.js'
 import type { RetainedJob } from './retained.js'
 import type { Session } from './session.js'
@@ -42,6 +43,20 @@ export const PACKETS_ALLOWED: Readonly<Record<ConnectionState, ReadonlySet<Packe
     PacketType.AUTH,
   ]),
   closed: new Set<PacketType>(),
+}
+
+/** Who the client says it is, and how far that has been looked into. */
+export interface Authentication {
+  /** null: user name and password, one answer. */
+  readonly method: string | null
+  /** null: no conversation is under way. */
+  exchange: AuthenticationExchange | null
+  /** The CONNECT that waits for the outcome. null: accepted long ago; a conversation is a re-authentication. */
+  connect: ConnectPacket | null
+  /** The access port has promised an answer. */
+  isPending: boolean
+  /** What goes with the CONNACK. */
+  finalData: Uint8Array | null
 }
 
 export class ClientConnection {
@@ -81,6 +96,8 @@ export class ClientConnection {
   /** QoS 0 is being dropped for it since its buffer was full. */
   isCongested = false
   retainedJobs: RetainedJob[] | null = null
+  /** null once connected without an Authentication Method: then there is nothing to come. */
+  authentication: Authentication | null = null
 
   constructor(link: Link) {
     this.link = link

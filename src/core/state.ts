@@ -8,7 +8,7 @@ import { DeadlineQueue } from './deadline-queue.js'
 import { RecordWriter } from './facts.js'
 import { type BrokerLimits, DEFAULT_PACE, type WorkPace } from './limits.js'
 import { MessageTable } from './message-table.js'
-import type { Access, AuthenticationResult } from './ports/access.js'
+import type { Access, AuthenticationStep } from './ports/access.js'
 import { BrokerCounters, type EventSink } from './ports/events.js'
 import type { Store } from './ports/store.js'
 import type { RetainedMessage } from './retained.js'
@@ -28,7 +28,7 @@ export interface BrokerPorts {
   /** Publish `$SYS/clients/{clientId}/online` and `offline`. */
   readonly presence: boolean
   /** Authentication takes its time: wait for it, then call `Broker.authenticated`. */
-  authenticating(connection: ClientConnection, pending: Promise<AuthenticationResult>): void
+  authenticating(connection: ClientConnection, pending: Promise<AuthenticationStep>): void
 }
 
 export class BrokerState {

@@ -1,7 +1,7 @@
 /**
  * What the shell uses of the core, as a type: `core/broker.ts` satisfies it, and so do the fakes of the shell's tests.
  */
-import type { AuthenticationResult } from '../core/ports/access.js'
+import type { AuthenticationStep } from '../core/ports/access.js'
 import type { Link } from '../core/ports/link.js'
 import type { StoreOperation } from '../core/ports/store.js'
 import type { Packet, ProtocolLevel } from '../protocol/packets.js'
@@ -27,7 +27,7 @@ export interface CoreApi<C extends CoreConnection = CoreConnection> {
   drained(connection: C, nowMs: number): void
   closed(connection: C, detail: string, nowMs: number): void
   /** The answer that the access port promised. */
-  authenticated(connection: C, result: AuthenticationResult, nowMs: number): void
+  authenticated(connection: C, step: AuthenticationStep, nowMs: number): void
   /** @returns whether there is more to do at once. */
   work(nowMs: number): boolean
   takeCommit(nowMs: number): readonly StoreOperation[] | null

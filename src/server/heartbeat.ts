@@ -106,6 +106,7 @@ export class Heartbeat {
   changed(slot: number, nowMs: number): void {
     this.#heardMs[slot] = nowMs
     this.#packetMs[slot] = nowMs
+    if (this.#peers[slot]?.phase !== 'closing') this.#sinceMs[slot] = nowMs
     this.#lookBy(slot, nowMs)
   }
 
@@ -171,10 +172,11 @@ export class Heartbeat {
     if (peer.phase === 'closing') return this.#checkDeadline(slot, peer, 'close', closeTimeoutMs, nowMs)
     const writeDueMs = this.#checkWrite(slot, peer, nowMs)
     if (writeDueMs <= nowMs) return writeDueMs
-    const dueMs =
-      peer.phase === 'awaiting-connect'
-        ? this.#checkDeadline(slot, peer, 'connect', connectTimeoutMs, nowMs)
-        : this.#checkSilence(slot, peer, nowMs)
+    // While the answer is ours to give, the client is not late: the shell has a deadline for that.
+    const isAwaited = peer.phase === 'awaiting-connect' || (peer.phase === 'authenticating' && !peer.isReadingPaused)
+    const dueMs = isAwaited
+      ? this.#checkDeadline(slot, peer, 'connect', connectTimeoutMs, nowMs)
+      : this.#checkSilence(slot, peer, nowMs)
     return Math.min(writeDueMs, dueMs)
   }
 

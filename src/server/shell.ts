@@ -4,7 +4,7 @@
  */
 import type { TimerHandle, Timers } from '../base/clock.js'
 import type { BrokerLimits } from '../core/limits.js'
-import type { AuthenticationResult } from '../core/ports/access.js'
+import type { AuthenticationStep } from '../core/ports/access.js'
 import type { Store } from '../core/ports/store.js'
 import type { TransportAcceptor, TransportPeer, TransportSocket } from '../core/ports/transport.js'
 import type { Codec, CodecLimits } from '../protocol/codec.js'
@@ -37,6 +37,8 @@ export const CONNECT_PACKET_SIZE_MAX = 65_536
 /** Journal bytes that wait for the disk, record in flight included, before those who publish are no longer read. */
 const JOURNAL_BYTES_MAX = 16 * 1_048_576
 const EARLY_FLUSH_BYTES = 262_144
+/** How many times as long as a client may take itself it may have to wait: others may be in front of it. */
+const AUTHENTICATION_PATIENCE = 6
 
 export class Shell implements TransportAcceptor, ConnectionHost {
   readonly core: CoreApi<CoreConnection>
@@ -113,16 +115,28 @@ export class Shell implements TransportAcceptor, ConnectionHost {
 
   // ── for the core ──
 
-  /** Waits for an authentication that takes its time. Stays on the safe side: an adapter that rejects refuses. */
-  authenticating(connection: CoreConnection, pending: Promise<AuthenticationResult>): void {
+  /**
+   * Waits for an authentication that takes its time. Stays on the safe side: an adapter that rejects, or that has not
+   * answered in time, refuses.
+   */
+  authenticating(connection: CoreConnection, pending: Promise<AuthenticationStep>): void {
+    const answer = (step: AuthenticationStep): void => {
+      this.core.authenticated(connection, step, this.clock.nowMs())
+      this.turn.schedule()
+    }
+    const timeoutMs = this.#options.heartbeat.connectTimeoutMs * AUTHENTICATION_PATIENCE
+    const timer = this.clock.schedule(timeoutMs, () => {
+      try {
+        answer(unavailable('the authentication took too long; try again later'))
+      } catch (error) {
+        this.fail(error)
+      }
+    })
     pending
-      .catch((): AuthenticationResult => {
-        const reasonCode = ReasonCode.SERVER_UNAVAILABLE
-        return { accepted: false, reasonCode, detail: 'the authentication is not available' }
-      })
-      .then((result) => {
-        this.core.authenticated(connection, result, this.clock.nowMs())
-        this.turn.schedule()
+      .catch((): AuthenticationStep => unavailable('the authentication is not available'))
+      .then((step) => {
+        timer.cancel()
+        answer(step)
       })
       .catch((error: unknown) => this.fail(error))
   }
@@ -196,4 +210,8 @@ export class Shell implements TransportAcceptor, ConnectionHost {
     }
     this.#options.onFatal(error instanceof Error ? error : new Error(String(error)))
   }
+}
+
+function unavailable(detail: string): AuthenticationStep {
+  return { accepted: false, reasonCode: ReasonCode.SERVER_UNAVAILABLE, detail }
 }

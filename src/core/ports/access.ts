@@ -12,11 +12,35 @@ export interface Principal {
 }
 
 export type AuthenticationResult =
-  | { readonly accepted: true; readonly username: string | null }
+  | {
+      readonly accepted: true
+      readonly username: string | null
+      /** Enhanced authentication: the last word, which goes with CONNACK or AUTH. */
+      readonly authenticationData?: Uint8Array
+    }
   | { readonly accepted: false; readonly reasonCode: number; readonly detail: string }
+
+/** The outcome, or the next challenge. */
+export type AuthenticationStep =
+  | AuthenticationResult
+  | { readonly accepted: 'continue'; readonly authenticationData: Uint8Array }
+
+/** One conversation of AUTH packets [v5 4.12]; over with the first answer that is not 'continue'. */
+export interface AuthenticationExchange {
+  /**
+   * @param data what CONNECT or AUTH carried; empty: nothing. A view: keep a copy of what is needed later.
+   * @returns the answer, or a promise of it that never rejects.
+   */
+  step(data: Uint8Array): AuthenticationStep | Promise<AuthenticationStep>
+}
 
 export interface AuthenticationRequest {
   readonly connect: ConnectPacket
+  readonly link: LinkDescription
+}
+
+export interface ExchangeRequest {
+  readonly clientId: string
   readonly link: LinkDescription
 }
 
@@ -32,6 +56,11 @@ export interface Access {
   readonly allowsEverything: boolean
   /** Answers at once, or later by a promise that never rejects. */
   authenticate(request: AuthenticationRequest): AuthenticationResult | Promise<AuthenticationResult>
+  /**
+   * Enhanced authentication, at CONNECT and again for a client that re-authenticates. Absent: there is none.
+   * @returns null for a method that is not known here.
+   */
+  beginExchange?(method: string, request: ExchangeRequest): AuthenticationExchange | null
   /** Synchronous, pure in its arguments between two reloads of the rules. */
   authorize(principal: Principal, action: AccessAction, topic: string): boolean
 }
