@@ -1,6 +1,6 @@
 /**
- * From results of cases to results of statements. A statement has failed when one of its cases has, passed when at least
- * one has passed and none has failed, and is vacuous when none of its cases found anything to test.
+ * From results of cases to results of statements. A statement has failed when one of its cases has, passed when at
+ * least one has passed and none has failed, and is vacuous when none of its cases found anything to test.
  */
 import { ALL_CASES, type CaseResult, type Outcome, statementsOf } from './runner.js'
 import { STATEMENTS, type Statement, versionName } from './statements.js'
@@ -131,7 +131,7 @@ export function statementsPage(versions: readonly Version[], all: readonly CaseR
     const judged = judge(version, all)
     const { statements, wire, passed, failed, vacuous } = summary(version, all)
     lines.push('', `## MQTT ${versionName(version)}`, '')
-    lines.push(`${statements} statements, ${wire} of them can be seen on the wire: ${passed} passed, `)
+    lines.push(`${statements} statements, ${wire} of them can be seen on the wire: ${passed} passed,`)
     lines.push(`${failed.length} failed, ${vacuous.length} vacuous.`, '')
     lines.push('| Statement | Requires | Cases | Result |', '| --- | --- | --- | --- |')
     for (const { statement, outcome, results } of judged) {

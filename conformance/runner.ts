@@ -75,7 +75,11 @@ export async function runAll(options: Options): Promise<CaseResult[]> {
   }
   await Promise.all(Array.from({ length: AT_ONCE }, worker))
   for (const { audit, url, version } of audits) results.push(...passiveResults(audit, url, version))
-  return results
+  // In the order of the cases, not of their ends.
+  const place = new Map(ALL_CASES.map((each, index) => [each.id, index]))
+  const rank = (result: CaseResult) => place.get(result.case.id) ?? 0
+  const urlRank = (result: CaseResult) => options.urls.indexOf(result.url)
+  return results.sort((a, b) => rank(a) - rank(b) || b.version - a.version || urlRank(a) - urlRank(b))
 }
 
 async function runCase(each: NumberedCase & Case, context: Context): Promise<CaseResult> {

@@ -1,9 +1,9 @@
 /** CONNECT that is right, CONNACK, client identifiers, takeover, and what is refused for a reason of the broker. */
 import type { Case } from '../context.js'
 import { expect, expectSame, vacuous } from '../outcome.js'
-import { disconnect, P, PINGREQ, publish, subscribe } from '../wire/bytes.js'
+import { disconnect, P, PINGREQ, publish, pubrec, pubrel, subscribe, unsubscribe } from '../wire/bytes.js'
 import { hexCode } from '../wire/client.js'
-import { qosOf, TYPE, propertyOf } from '../wire/decode.js'
+import { describe, qosOf, TYPE, propertyOf } from '../wire/decode.js'
 
 export const connecting: readonly Case[] = [
   {
@@ -309,6 +309,29 @@ export const connecting: readonly Case[] = [
       await client.subscribe(c.topic())
       await client.publish(c.topic(), 'works')
       await client.message(c.topic())
+    },
+  },
+  {
+    title: 'with Request Problem Information 0 the acknowledgements carry a code and nothing more',
+    v5: '3.1.2-29',
+    run: async (c) => {
+      const fields = { properties: [[P.requestProblem, 0]] } as const
+      const client = await c.connect(fields)
+      client.acknowledges = false
+      client.send(pubrel(4_711), pubrec(4_711), unsubscribe(5, 6, [c.topic()]))
+      const answers = [await client.take(TYPE.pubcomp), await client.take(TYPE.pubrel)]
+      answers.push(await client.take(TYPE.unsuback))
+      if (c.options.deniedTopic !== undefined) {
+        const { url, deniedTopic } = c.restricted()
+        const denied = await c.connect(fields, url)
+        for (const qos of [1, 2]) denied.send(publish(5, deniedTopic, 'x', { qos, id: qos }))
+        denied.send(subscribe(5, 7, [[deniedTopic, 0]]))
+        for (const type of [TYPE.puback, TYPE.pubrec, TYPE.suback]) answers.push(await denied.take(type))
+      }
+      for (const answer of answers) {
+        const said = answer.properties.filter(([id]) => id === P.reasonString || id === P.userProperty)
+        expectSame(said, [], `properties of ${describe(answer)}`)
+      }
     },
   },
 ]

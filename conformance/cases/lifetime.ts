@@ -70,9 +70,9 @@ export const lifetime: readonly Case[] = [
     v311: '3.1.2-24',
     isSlow: true,
     run: async (c) => {
-      const client = await c.connect({ keepAlive: 2 })
+      const client = await c.connect({ keepAlive: 3 })
       for (let count = 0; count < 4; count += 1) {
-        await c.wait(1_400)
+        await c.wait(2_000)
         // Any packet counts.
         if (count % 2 === 0) await client.ping()
         else client.send(publish(c.version, c.topic(), 'x'))

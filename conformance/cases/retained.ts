@@ -151,31 +151,35 @@ export const retained: readonly Case[] = [
     v5: '3.3.1-12',
     v311: '3.3.1-9',
     run: async (c) => {
-      const topic = c.topic()
-      const clientId = c.id()
-      const live = await c.subscriber(topic, 1)
-      const away = await c.subscriber(topic, 1, { clientId, keep: 60 })
-      await away.disconnect()
-      await c.retain(topic, 'r')
-      expectSame(isRetain(await live.message(topic)), false, 'RETAIN, live')
-      const back = await c.connect({ clientId, keep: 60 })
-      expectSame(isRetain(await back.message(topic)), false, 'RETAIN, from the queue')
+      for (const qos of [0, 1, 2]) {
+        const topic = c.topic(String(qos))
+        const clientId = c.id()
+        const live = await c.subscriber(topic, qos)
+        const away = await c.subscriber(topic, qos, { clientId, keep: 60 })
+        await away.disconnect()
+        await c.retain(topic, 'r', { qos })
+        expectSame(isRetain(await live.message(topic)), false, `RETAIN, live at QoS ${qos}`)
+        const back = await c.connect({ clientId, keep: 60 })
+        if (qos > 0) expectSame(isRetain(await back.message(topic)), false, 'RETAIN, from the queue')
+      }
     },
   },
   {
     title: 'Retain As Published keeps the flag as it was published',
     v5: '3.3.1-13',
     run: async (c) => {
-      const topic = c.topic()
-      const clientId = c.id()
-      const live = await c.subscriber(topic, 0x09)
-      const away = await c.subscriber(topic, 0x09, { clientId, keep: 60 })
-      await away.disconnect()
-      await c.retain(topic, 'r')
-      await c.publishOnce(topic, 'n')
-      const back = await c.connect({ clientId, keep: 60 })
-      for (const client of [live, back]) {
-        expectSame((await client.messages(2, topic)).map(isRetain), [true, false], 'RETAIN')
+      for (const qos of [0, 1, 2]) {
+        const topic = c.topic(String(qos))
+        const clientId = c.id()
+        const live = await c.subscriber(topic, 0x08 | qos)
+        const away = await c.subscriber(topic, 0x08 | qos, { clientId, keep: 60 })
+        await away.disconnect()
+        await c.retain(topic, 'r', { qos })
+        await c.publishOnce(topic, 'n', { qos })
+        const back = await c.connect({ clientId, keep: 60 })
+        for (const client of qos === 0 ? [live] : [live, back]) {
+          expectSame((await client.messages(2, topic)).map(isRetain), [true, false], `RETAIN at QoS ${qos}`)
+        }
       }
     },
   },

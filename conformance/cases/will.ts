@@ -247,10 +247,10 @@ export const wills: readonly Case[] = [
     isSlow: true,
     run: async (c) => {
       const clientId = c.id()
-      const pair = await willPair(c, { clientId, keep: 60 }, { properties: [[P.willDelay, 2]] })
+      const pair = await willPair(c, { clientId, keep: 60 }, { properties: [[P.willDelay, 4]] })
       pair.client.cut()
       await c.connect({ clientId, keep: 60 })
-      await c.wait(3_000)
+      await c.wait(5_500)
       await c.nothing(pair.watcher)
     },
   },
@@ -271,9 +271,9 @@ export const wills: readonly Case[] = [
     isSlow: true,
     run: async (c) => {
       const clientId = c.id()
-      const pair = await willPair(c, { clientId, keep: 60 }, { properties: [[P.willDelay, 1]] })
+      const pair = await willPair(c, { clientId, keep: 60 }, { properties: [[P.willDelay, 3]] })
       await c.connect({ clientId, keep: 60 })
-      await c.wait(2_000)
+      await c.wait(4_500)
       await c.nothing(pair.watcher)
     },
   },
