@@ -71,6 +71,7 @@ export function applyConnected(
   will: WillMessage | null,
 ): void {
   session.isConnected = true
+  session.isResumed = session.disconnectedAtMs > 0
   session.sessionExpiryIntervalSec = sessionExpiryIntervalSec
   session.disconnectedAtMs = 0
   session.will = will

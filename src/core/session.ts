@@ -44,6 +44,8 @@ export class Session {
   isConnected = false
   sessionExpiryIntervalSec = 0
   disconnectedAtMs = 0
+  /** The connection goes on with what an earlier one began, whose last answers may have got lost. */
+  isResumed = false
   will: WillMessage | null = null
   /** When the Will fires unless the client comes back; 0: not due. */
   willDueAtMs = 0

@@ -63,6 +63,20 @@ t.test('in: PUBREL for an unknown id is answered with PUBCOMP 0x92', async (t) =
   t.match(publisher.take('PUBCOMP'), [{ packetId: 99, reasonCode: ReasonCode.PACKET_IDENTIFIER_NOT_FOUND }])
 })
 
+t.test('in: PUBREL again in a resumed session, as PUBCOMP got lost, is answered with success', async (t) => {
+  const host = testBroker()
+  const first = host.resume('publisher')
+  first.publish('t', 'one', 2, { packetId: 7 })
+  host.settle()
+  first.ack(PacketType.PUBREL, 7)
+  first.cut()
+  host.settle()
+  const second = host.resume('publisher')
+  second.ack(PacketType.PUBREL, 7)
+  host.settle()
+  t.match(second.take('PUBCOMP'), [{ packetId: 7, reasonCode: ReasonCode.SUCCESS }])
+})
+
 t.test('in: QoS 1 with DUP is a new message', async (t) => {
   const host = testBroker()
   const consumer = host.connect('consumer').subscribe('t', 1)
