@@ -1,12 +1,12 @@
 /**
  * The browser build in a real browser against the real broker: QoS 2 both ways, a reload in between, MQTT beside it.
  */
-import { spawnSync } from 'node:child_process'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { createBroker, parseOptions } from '../../src/index.js'
 import { servePage } from '../support/client-page.js'
 import { needs } from '../support/peers.js'
+import { openPage } from '../support/peers-chromium.js'
 
 /** What the page gets of the SDK; evaluated there, so it is looked up by name. */
 type Sdk = typeof import('../../src/client/browser.js')
@@ -86,10 +86,7 @@ async function opened(t: Test): Promise<{ page: Page; url: string }> {
     }),
   )
   t.teardown(() => broker.stop())
-  const browser = await launched()
-  t.teardown(() => browser.close())
-  const page = await browser.newPage()
-  await page.goto(origin)
+  const page = await openPage(t, origin)
   await loadSdk(page)
   return { page, url: broker.httpUrl.replace('http', 'ws') }
 }
@@ -97,9 +94,4 @@ async function opened(t: Test): Promise<{ page: Page; url: string }> {
 async function loadSdk(page: Page): Promise<void> {
   await page.addScriptTag({ type: 'module', content: "import * as sdk from '/client.js'; globalThis.sdk = sdk" })
   await page.waitForFunction(() => 'sdk' in globalThis)
-}
-
-function launched(): Promise<Browser> {
-  const executablePath = spawnSync('sh', ['-c', 'command -v chromium'], { encoding: 'utf8' }).stdout.trim()
-  return chromium.launch({ executablePath, args: ['--no-sandbox'] })
 }

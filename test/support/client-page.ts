@@ -4,10 +4,10 @@ import type { AddressInfo } from 'node:net'
 import { build } from 'esbuild'
 import type { Test } from 'tap'
 
-/** @returns the origin; `/client.js` is the SDK as one module. */
-export async function servePage(t: Test): Promise<string> {
+/** @returns the origin; `/client.js` is the SDK, or another client, as one module. */
+export async function servePage(t: Test, entry = 'src/client/browser.ts'): Promise<string> {
   const { outputFiles } = await build({
-    entryPoints: ['src/client/browser.ts'],
+    entryPoints: [entry],
     bundle: true,
     format: 'esm',
     platform: 'browser',
