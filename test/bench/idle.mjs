@@ -12,7 +12,7 @@ const { values } = parseArgs({
   options: { connections: { type: 'string', default: '10000' }, seconds: { type: 'string', default: '40' } },
 })
 const connections = Number(values.connections)
-const target = await startTally({ nodeArgs: ['--expose-gc'] })
+const target = await startTally()
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 await wait(2_000)
 const before = usage(target.pid)
