@@ -1,7 +1,7 @@
 /** The Will: when it is published, when not, and what it carries. */
 import type { Case, Context } from '../context.js'
 import { expect, expectSame } from '../outcome.js'
-import { connect, disconnect, hex, P, type WillFields } from '../wire/bytes.js'
+import { connect, disconnect, hex, P, publish, type WillFields } from '../wire/bytes.js'
 import type { Client } from '../wire/client.js'
 import { isRetain, type Packet, qosOf, TYPE, propertyOf, propertiesOf } from '../wire/decode.js'
 
@@ -52,7 +52,7 @@ export const wills: readonly Case[] = [
     v311: '3.1.2-8 4.8.0-1',
     run: async (c) => {
       const pair = await willPair(c)
-      await c.breaks(pair.client, hex('C100'), 0x81)
+      await c.breaks(pair.client, publish(c.version, c.topic(), 'x', { qos: 3, id: 1 }), 0x81)
       await willComes(pair)
     },
   },
