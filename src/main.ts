@@ -3,7 +3,6 @@
  * read it top to bottom to know what is plugged into what. Nothing is decided but the order in which things start.
  */
 import { randomBytes } from 'node:crypto'
-import type { Server } from 'node:net'
 import { allowAll } from './auth/allow-all.js'
 import { StaticRules } from './auth/static-rules.js'
 import type { Options } from './config/options.js'
@@ -13,15 +12,15 @@ import type { BrokerCounters } from './core/ports/events.js'
 import type { Store } from './core/ports/store.js'
 import { mqttCodec } from './protocol/mqtt/codec.js'
 import { nativeCodec } from './protocol/msgpack/codec.js'
-import { httpServer } from './server/http-server.js'
-import { checkExposure, listen, urlOf } from './server/listeners.js'
+import { ReasonCode } from './protocol/reason-codes.js'
+import { type Doors, makeDoors } from './main/doors.js'
+import { checkExposure } from './server/listeners.js'
 import { CONNECT_PACKET_SIZE_MAX, Shell } from './server/shell.js'
 import { Shutdown } from './server/shutdown.js'
 import { systemTimers } from './server/system-clock.js'
 import { openLmdbStore } from './storage/lmdb/open-lmdb-store.js'
 import { MemoryStore } from './storage/memory/memory-store.js'
 import { Log } from './telemetry/log.js'
-import { tcpServer } from './transport/tcp.js'
 import { WsTransport } from './transport/ws.js'
 
 export interface RunningBroker {
@@ -29,6 +28,8 @@ export interface RunningBroker {
   readonly httpUrl: string
   /** `mqtt://127.0.0.1:1883`, or null when there is no such listener. */
   readonly mqttUrl: string | null
+  /** `mqtts://127.0.0.1:8883`, or null. */
+  readonly mqttsUrl: string | null
   readonly broker: Broker
   readonly shell: Shell
   readonly counters: BrokerCounters
@@ -37,7 +38,12 @@ export interface RunningBroker {
    * a StoreError STORE_STALLED by a signal, as `process.exit` waits for the thread that waits for the disk.
    */
   readonly fatal: Promise<Error>
-  /** In good order: what was accepted is committed and acknowledged, then everybody is told. */
+  /** New connections get what the certificate files hold now; what cannot be used is said in the log and left. */
+  reloadCertificates(): void
+  /**
+   * In good order: what was accepted is committed and acknowledged, then everybody is told.
+   * @param serverReference where MQTT 5 clients should go instead; `mqtt.serverReference` if absent.
+   */
   stop(serverReference?: string): Promise<void>
 }
 
@@ -53,31 +59,35 @@ export async function createBroker(options: Options): Promise<RunningBroker> {
   const log = new Log({ level: options.log.level, clock: systemTimers })
   let storeFailed: (error: Error) => void = () => {}
   const store = await openStore(options, (error) => storeFailed(error))
-  const servers: Server[] = []
+  let doors: Doors | null = null
   try {
-    const parts = assemble(options, access, log, store, servers)
+    const parts = assemble(options, access, log, store)
+    doors = parts.doors
     storeFailed = (error) => parts.shell.fail(error)
-    const { host, httpPort, mqttPort } = options.listen
-    const httpAddress = await listen(parts.http, host, httpPort, 'HTTP and WebSocket')
-    const mqttAddress = parts.mqtt === null ? null : await listen(parts.mqtt, host, mqttPort ?? 0, 'MQTT over TCP')
+    const urls = await doors.open()
     parts.shell.start()
-    const httpUrl = urlOf('http', httpAddress)
-    const mqttUrl = mqttAddress === null ? null : urlOf('mqtt', mqttAddress)
-    const { durability } = options
-    log.info({ httpUrl, mqttUrl, durability, writesFrames: parts.writesFrames }, 'listening')
+    log.info({ ...urls, durability: options.durability, writesFrames: parts.writesFrames }, 'listening')
     return {
-      httpUrl,
-      mqttUrl,
+      ...urls,
       broker: parts.broker,
       shell: parts.shell,
       counters: parts.broker.counters,
       fatal: parts.fatal,
-      stop: (serverReference) => parts.shutdown.stop(serverReference),
+      reloadCertificates: () => reloadCertificates(parts.doors, log),
+      stop: (serverReference = options.mqtt.serverReference ?? undefined) => parts.shutdown.stop(serverReference),
     }
   } catch (error) {
-    for (const server of servers) server.close()
+    doors?.close()
     await store.close()
     throw error
+  }
+}
+
+function reloadCertificates(doors: Doors, log: Log): void {
+  try {
+    if (doors.reloadCertificates()) log.info({}, 'the certificate files have been read again')
+  } catch (error) {
+    log.warn({ detail: error instanceof Error ? error.message : String(error) }, 'the old certificate stays in force')
   }
 }
 
@@ -93,9 +103,10 @@ async function openStore(options: Options, onFatal: (error: Error) => void): Pro
   })
 }
 
-function assemble(options: Options, access: Access, log: Log, store: Store, servers: Server[]) {
+function assemble(options: Options, access: Access, log: Log, store: Store) {
   const broker: Broker = new Broker({
     limits: options.limits,
+    features: options.mqtt,
     access,
     store,
     events: log,
@@ -115,6 +126,7 @@ function assemble(options: Options, access: Access, log: Log, store: Store, serv
     timers: systemTimers,
     defer: setImmediate,
     limits: options.limits,
+    acceptMqtt31: options.mqtt.acceptMqtt31,
     heartbeat: { ...options.heartbeat, closeTimeoutMs: CLOSE_TIMEOUT_MS },
     onFatal: (error) => {
       log.fatal(error)
@@ -123,16 +135,20 @@ function assemble(options: Options, access: Access, log: Log, store: Store, serv
     },
   })
   const ws = webSocketTransport(options, shell)
-  const http = httpServer({
-    connectionsMax: options.http.connectionsMax,
-    unreadiness: () => shell.refusal(),
-    upgrade: ws.upgrade,
-    isUpgradePath: (path) => ws.servesPath(path),
+  const doors = makeDoors({
+    options,
+    shell,
+    ws,
+    mqttCodec,
+    timers: systemTimers,
+    refused: (transport, remoteAddress, detail) => {
+      const link = { transport, protocol: 'mqtt', remoteAddress } as const
+      log.emit({ type: 'protocol-error', clientId: null, link, reasonCode: ReasonCode.MALFORMED_PACKET, detail })
+    },
   })
-  const mqtt = options.listen.mqttPort === null ? null : tcpServer(shell, mqttCodec)
-  servers.push(http, ...(mqtt === null ? [] : [mqtt]))
+  const { servers } = doors
   const shutdown = new Shutdown({ servers, shell, store, graceMs: CLOSE_TIMEOUT_MS, onStopped: () => log.flush() })
-  return { broker, shell, http, mqtt, shutdown, fatal, writesFrames: ws.writesFrames }
+  return { broker, shell, doors, shutdown, fatal, writesFrames: ws.writesFrames }
 }
 
 function webSocketTransport(options: Options, shell: Shell): WsTransport {

@@ -1,6 +1,7 @@
 /**
  * `tallymq broker`: options from flags, environment and file; one line of JSON on stdout when connections are taken;
- * SIGTERM and SIGINT stop it in good order. What the broker does is not decided here.
+ * SIGTERM and SIGINT stop it in good order, SIGHUP makes it read its certificate files again. What the broker does is
+ * not decided here.
  */
 import { loadOptions } from '../config/load.js'
 import { type Options, OptionsError, type OptionsInput } from '../config/options.js'
@@ -48,6 +49,7 @@ export async function broker(args: readonly string[], console: Console): Promise
   if (flags === undefined) return ExitCode.OK
   const options = effectiveOptions(flags, console)
   const running = await start(options)
+  console.onHangup(() => running.reloadCertificates())
   console.write(readyLine(running))
   return serve(running, console)
 }
@@ -78,13 +80,17 @@ async function start(options: Options): Promise<RunningBroker> {
     return await createBroker(options)
   } catch (error) {
     if (!(error instanceof ListenError) || error.code !== 'EADDRINUSE') throw error
-    const flag = error.port === options.listen.mqttPort ? '--mqtt-port' : '--http-port'
-    throw new CommandError(ExitCode.FAILED, `${error.message} ${flag} chooses one; 0 is any free one.`)
+    const { mqttPort, tls } = options.listen
+    const { port } = error
+    const chooser = port === mqttPort ? '--mqtt-port' : port === tls.port ? 'listen.tls.port' : '--http-port'
+    throw new CommandError(ExitCode.FAILED, `${error.message} ${chooser} chooses one; 0 is any free one.`)
   }
 }
 
 function readyLine(running: RunningBroker): string {
-  const line = { ready: true, http: running.httpUrl, mqtt: running.mqttUrl, version: packageVersion() }
+  const { httpUrl, mqttUrl, mqttsUrl } = running
+  const mqtts = mqttsUrl === null ? {} : { mqtts: mqttsUrl }
+  const line = { ready: true, http: httpUrl, mqtt: mqttUrl, ...mqtts, version: packageVersion() }
   return `${JSON.stringify(line)}\n`
 }
 

@@ -23,6 +23,8 @@ export interface Console {
   readonly errorIsTerminal: boolean
   /** Fires on SIGINT and SIGTERM. */
   readonly interrupted: AbortSignal
+  /** Calls `run` on every SIGHUP, which no longer ends the process then. */
+  onHangup(run: () => void): void
   /** Fires when nobody reads stdout any more. */
   readonly outputClosed: AbortSignal
 }
@@ -67,6 +69,9 @@ export function processConsole(): Console {
     processId: process.pid,
     errorIsTerminal: process.stderr.isTTY === true,
     interrupted: interruption.signal,
+    onHangup: (run) => {
+      process.on('SIGHUP', run)
+    },
     outputClosed: outputEnd.signal,
   }
 }

@@ -21,6 +21,7 @@ export function crossFieldProblems(options: Partial<Options>, input: unknown): O
   if (listen !== undefined && listen.httpPort !== 0 && listen.httpPort === listen.mqttPort) {
     problems.push({ path: 'listen.mqttPort', message: 'is the same as listen.httpPort; they need one port each' })
   }
+  if (listen !== undefined) problems.push(...tlsProblems(listen))
   const durability = givenAt(input, 'durability')
   if (options.store === 'memory' && (durability === 'flush' || durability === 'os')) {
     problems.push({
@@ -29,6 +30,27 @@ export function crossFieldProblems(options: Partial<Options>, input: unknown): O
     })
   }
   if (access !== undefined) problems.push(...accessProblems(access))
+  return problems
+}
+
+function tlsProblems({ tls, httpTls, httpPort, mqttPort }: Options['listen']): OptionsProblem[] {
+  const problems: OptionsProblem[] = []
+  const { port, certificateFile, keyFile, caFile } = tls
+  if ((certificateFile === null) !== (keyFile === null)) {
+    const missing = certificateFile === null ? 'certificateFile' : 'keyFile'
+    problems.push({ path: `listen.tls.${missing}`, message: 'is missing; a certificate and its key come together' })
+  }
+  if (httpTls && certificateFile === null) {
+    problems.push({ path: 'listen.httpTls', message: 'is true, but there is no listen.tls.certificateFile' })
+  }
+  if (tls.requestClientCertificate && caFile === null) {
+    const message = 'is missing; without it no certificate of a client can be checked'
+    problems.push({ path: 'listen.tls.caFile', message })
+  }
+  if (certificateFile !== null && port !== null && port !== 0 && (port === httpPort || port === mqttPort)) {
+    const taken = port === httpPort ? 'listen.httpPort' : 'listen.mqttPort'
+    problems.push({ path: 'listen.tls.port', message: `is the same as ${taken}; they need one port each` })
+  }
   return problems
 }
 

@@ -6,7 +6,7 @@
  * A new option is one row here, and the code that obeys it.
  */
 import * as z from 'zod'
-import { type BrokerLimits, DEFAULT_LIMITS } from '../core/limits.js'
+import { type BrokerFeatures, type BrokerLimits, DEFAULT_FEATURES, DEFAULT_LIMITS } from '../core/limits.js'
 import { topicFilterProblem } from '../protocol/topics.js'
 
 type Unit = 'ms' | 's' | 'bytes'
@@ -26,6 +26,9 @@ const word = <const Words extends readonly string[]>(words: Words, fallback: Wor
     .meta({ description })
 const section = <Shape extends z.ZodRawShape>(shape: Shape) => z.strictObject(shape).prefault({} as never)
 const port = z.int().min(0).max(65_535)
+
+const file = (description: string) =>
+  z.string().min(1).nullable().default(null).meta({ description, allowed: 'the path of a PEM file' })
 
 const KIB = 1_024
 const MIB = 1_048_576
@@ -105,6 +108,26 @@ const limits = {
   ),
 } satisfies Record<keyof BrokerLimits, z.ZodType>
 
+const F = DEFAULT_FEATURES
+const text = (description: string, allowed: string, form: RegExp) =>
+  z.string().regex(form).nullable().default(null).meta({ description, allowed })
+const features = {
+  maximumQoS: z
+    .literal([0, 1, 2])
+    .default(F.maximumQoS)
+    .meta({ description: 'Highest QoS of a publication; subscriptions are granted with it at most.', allowed: '0, 1, 2' }),
+  retainAvailable: flag(F.retainAvailable, 'Retained messages. If false, who sends one is disconnected.'),
+  wildcardSubscriptionAvailable: flag(F.wildcardSubscriptionAvailable, 'Subscriptions with + and #.'),
+  subscriptionIdentifiersAvailable: flag(F.subscriptionIdentifiersAvailable, 'Subscription identifiers.'),
+  sharedSubscriptionAvailable: flag(F.sharedSubscriptionAvailable, 'Shared subscriptions, `$share/<name>/<filter>`.'),
+  responseInformationPrefix: text(
+    'Clients that ask for Response Information get this, a slash and their client id.',
+    'the beginning of a topic name, without + and #',
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: U+0000 is exactly what is refused
+    /^[^$+#\u0000][^+#\u0000]{0,255}$/,
+  ),
+} satisfies Record<keyof BrokerFeatures, z.ZodType>
+
 const NAME_BYTES_MAX = 256
 const nameRule = { allowed: 'text of 1 to 256 characters without / + # or U+0000' }
 const username = z
@@ -143,6 +166,18 @@ const rule = z.strictObject({
   effect: z.enum(['allow', 'deny']),
 })
 
+const tls = section({
+  port: port
+    .nullable()
+    .default(8_883)
+    .meta({ description: 'Port for MQTT over TLS, once there is a certificate; 0: any free one, null: none.' }),
+  certificateFile: file('Certificate with its chain. SIGHUP reads the files again; open connections stay.'),
+  keyFile: file('Its private key.'),
+  caFile: file('Who signs the certificates of clients.'),
+  requestClientCertificate: flag(false, 'Only clients with a certificate signed by caFile may connect.'),
+  minVersion: word(['TLSv1.2', 'TLSv1.3'], 'TLSv1.2', 'Oldest version of TLS that is spoken.'),
+})
+
 export const OPTIONS_SCHEMA = z.strictObject({
   dataDirectory: z
     .string()
@@ -165,6 +200,12 @@ export const OPTIONS_SCHEMA = z.strictObject({
       .nullable()
       .default(1_883)
       .meta({ description: 'Port for MQTT over TCP; 0: any free one, null: none.' }),
+    tls,
+    httpTls: flag(false, 'The HTTP port speaks HTTPS and wss, with the certificate of listen.tls.'),
+    proxyProtocol: flag(
+      false,
+      'Every connection, on every port, must begin with a PROXY protocol header (1 or 2), as load balancers send it.',
+    ),
   }),
   http: section({
     allowedOrigins: z
@@ -192,6 +233,15 @@ export const OPTIONS_SCHEMA = z.strictObject({
     mapSizeBytes: whole(64 * GIB, MIB, 16_384 * GIB, 'Address space reserved for the database.', 'bytes'),
   }),
   limits: section(limits),
+  mqtt: section({
+    ...features,
+    acceptMqtt31: flag(false, 'Clients of MQTT 3.1 (`MQIsdp`) may connect.'),
+    serverReference: text(
+      'Where clients are sent when this broker stops (reason code 0x9C).',
+      'host or host:port, several of them with a space between',
+      /^\S+( \S+)*$/,
+    ),
+  }),
   access: section({
     mode: word(
       ['allow-all', 'rules'],

@@ -3,7 +3,9 @@
  * that has not become a WebSocket yet is set here.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer, type Server as HttpsServer } from 'node:https'
 import type { Duplex } from 'node:stream'
+import type { TlsOptions } from 'node:tls'
 
 export interface HttpServerOptions {
   readonly connectionsMax: number
@@ -12,6 +14,8 @@ export interface HttpServerOptions {
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
   /** True for a path that wants an upgrade. */
   readonly isUpgradePath: (path: string) => boolean
+  /** Present: HTTPS. */
+  readonly tls?: TlsOptions
 }
 
 const REQUEST_TIMEOUT_MS = 5_000
@@ -19,19 +23,21 @@ const HEADER_BYTES_MAX = 8_192
 const HEADERS_MAX = 64
 
 /** Listening is left to `listeners.ts`. */
-export function httpServer(options: HttpServerOptions): Server {
-  const server = createServer(
-    {
-      maxHeaderSize: HEADER_BYTES_MAX,
-      headersTimeout: REQUEST_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      keepAliveTimeout: REQUEST_TIMEOUT_MS,
-      connectionsCheckingInterval: 1_000,
-      noDelay: true,
-      insecureHTTPParser: false,
-    },
-    (request, response) => answer(request, response, options),
-  )
+export function httpServer(options: HttpServerOptions): Server | HttpsServer {
+  const serverOptions = {
+    maxHeaderSize: HEADER_BYTES_MAX,
+    headersTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: 1_000,
+    noDelay: true,
+    insecureHTTPParser: false,
+  }
+  const onRequest = (request: IncomingMessage, response: ServerResponse) => answer(request, response, options)
+  const server: Server | HttpsServer =
+    options.tls === undefined
+      ? createServer(serverOptions, onRequest)
+      : createTlsServer({ ...serverOptions, ...options.tls, handshakeTimeout: REQUEST_TIMEOUT_MS }, onRequest)
   server.maxHeadersCount = HEADERS_MAX
   server.maxConnections = options.connectionsMax
   server.on('upgrade', options.upgrade)
@@ -74,7 +80,9 @@ function sendJson(
 
 /** A request that is none, or too much of one. */
 function onClientError(error: Error & { code?: string }, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  // A failed handshake, plain HTTP on an HTTPS port: there is no channel to answer on.
+  const isWithoutChannel = error.code === 'ECONNRESET' || /^ERR_(SSL|TLS)/.test(error.code ?? '')
+  if (isWithoutChannel || !socket.writable) {
     socket.destroy()
     return
   }

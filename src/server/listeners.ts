@@ -6,7 +6,7 @@ import type { AddressInfo, Server } from 'node:net'
 
 export class ListenError extends Error {
   override readonly name = 'ListenError'
-  readonly code: 'EADDRINUSE' | 'ADDRESS_REFUSED' | 'PUBLIC_WITHOUT_ACCESS_RULES'
+  readonly code: 'EADDRINUSE' | 'ADDRESS_REFUSED' | 'PUBLIC_WITHOUT_ACCESS_RULES' | 'TLS_FILES'
   readonly port: number | undefined
 
   constructor(code: ListenError['code'], message: string, options: { cause?: unknown; port?: number } = {}) {

@@ -70,6 +70,10 @@ export class Log implements EventSink {
     this.#logger.info(fields, message)
   }
 
+  warn(fields: object, message: string): void {
+    this.#logger.warn(fields, message)
+  }
+
   /** On disk before this returns, as far as stderr has one. */
   fatal(error: Error): void {
     this.#logger.fatal({ err: error }, 'the broker stops: nothing is acknowledged any more')

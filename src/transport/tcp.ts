@@ -1,9 +1,10 @@
 /**
- * MQTT over TCP: a `net` server in, `TransportSocket`s out. The stream is handed on as it comes; packets are the
+ * MQTT over TCP and TLS: a server in, `TransportSocket`s out. The stream is handed on as it comes; packets are the
  * decoder's business. A connection that may not come in is closed at once, because TCP has no way to say why before
- * CONNECT has been read.
+ * CONNECT has been read. A TLS connection comes in when its handshake is done.
  */
 import { createServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer, type Server as TlsServer, type TlsOptions } from 'node:tls'
 import type { LinkDescription } from '../core/ports/link.js'
 import type { TransportAcceptor, TransportPeer, TransportSocket } from '../core/ports/transport.js'
 import type { Codec, WrittenBytes } from '../protocol/codec.js'
@@ -14,22 +15,42 @@ interface OwnedSocket extends Socket {
   [ENDPOINT]?: TcpSocket
 }
 
+export interface TlsListenerOptions {
+  /** Certificate, key and what is asked of clients. */
+  readonly tls: TlsOptions
+  readonly handshakeTimeoutMs: number
+  /** Connections still in their handshake included. */
+  readonly connectionsMax: number
+}
+
 /** Listening is left to `server/listeners.ts`. */
 export function tcpServer(acceptor: TransportAcceptor, codec: Codec): Server {
-  return createServer({ noDelay: true, allowHalfOpen: false }, (socket) => {
-    if (acceptor.refusal() !== null) {
-      socket.on('error', onRefusedError)
-      socket.destroy()
-      return
-    }
-    const endpoint = new TcpSocket(socket, codec)
-    ;(socket as OwnedSocket)[ENDPOINT] = endpoint
-    socket.on('data', onData)
-    socket.on('drain', onDrain)
-    socket.on('error', onError)
-    socket.on('close', onClose)
-    endpoint.peer = acceptor.opened(endpoint, codec)
-  })
+  return createServer({ noDelay: true, allowHalfOpen: false }, (socket) => accept(acceptor, codec, socket, 'tcp'))
+}
+
+/** The same. A handshake that fails costs the connection, and nobody hears of it. */
+export function tlsServer(acceptor: TransportAcceptor, codec: Codec, options: TlsListenerOptions): TlsServer {
+  const { tls, handshakeTimeoutMs, connectionsMax } = options
+  const serverOptions = { ...tls, noDelay: true, handshakeTimeout: handshakeTimeoutMs }
+  const server = createTlsServer(serverOptions, (socket) => accept(acceptor, codec, socket, 'tls'))
+  server.maxConnections = connectionsMax
+  server.on('tlsClientError', onHandshakeError)
+  return server
+}
+
+function accept(acceptor: TransportAcceptor, codec: Codec, socket: Socket, transport: 'tcp' | 'tls'): void {
+  if (acceptor.refusal() !== null) {
+    socket.on('error', onRefusedError)
+    socket.destroy()
+    return
+  }
+  const endpoint = new TcpSocket(socket, codec, transport)
+  ;(socket as OwnedSocket)[ENDPOINT] = endpoint
+  socket.on('data', onData)
+  socket.on('drain', onDrain)
+  socket.on('error', onError)
+  socket.on('close', onClose)
+  endpoint.peer = acceptor.opened(endpoint, codec)
 }
 
 class TcpSocket implements TransportSocket {
@@ -38,9 +59,9 @@ class TcpSocket implements TransportSocket {
   peer: TransportPeer | null = null
   lastError: string | null = null
 
-  constructor(socket: Socket, codec: Codec) {
+  constructor(socket: Socket, codec: Codec, transport: 'tcp' | 'tls') {
     this.#socket = socket
-    this.description = { transport: 'tcp', protocol: codec.name, remoteAddress: remoteAddress(socket) }
+    this.description = { transport, protocol: codec.name, remoteAddress: remoteAddress(socket) }
   }
 
   get pendingBytes(): number {
@@ -102,4 +123,8 @@ function onClose(this: OwnedSocket): void {
 
 function onRefusedError(this: Socket): void {
   this.destroy()
+}
+
+function onHandshakeError(_error: Error, socket: Socket): void {
+  socket.destroy()
 }

@@ -12,7 +12,7 @@ import { type ServerOptions, WebSocket, WebSocketServer } from 'ws'
 import type { LinkDescription } from '../core/ports/link.js'
 import type { TransportAcceptor, TransportPeer, TransportSocket } from '../core/ports/transport.js'
 import type { Codec, WrittenBytes } from '../protocol/codec.js'
-import { remoteAddress, takenBytes } from './socket-progress.js'
+import { forwardedAddress, remoteAddress, takenBytes } from './socket-progress.js'
 import { boundIncomingMessage, canWriteFrames, writeMessage } from './ws-frames.js'
 import { chooseEndpoint, type UpgradeEndpoint, type UpgradeRefusal } from './ws-upgrade.js'
 
@@ -73,7 +73,8 @@ export class WsTransport {
   /** For `http.Server`'s 'upgrade' event. */
   readonly upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const { method, url, headers } = request
-    const localAddress = request.socket.localAddress
+    // Behind a load balancer on this machine everybody would seem to come from this machine.
+    const localAddress = forwardedAddress(request.socket) === undefined ? request.socket.localAddress : undefined
     const chosen = chooseEndpoint({ method, url, headers, localAddress }, this.#endpoints, this.#options.allowedOrigins)
     if ('status' in chosen) {
       refuse(socket, chosen)
@@ -114,7 +115,8 @@ function webSocketServer(subprotocol: string, options: WsOptions): WebSocketServ
 }
 
 function describe(request: IncomingMessage, codec: Codec): LinkDescription {
-  return { transport: 'ws', protocol: codec.name, remoteAddress: remoteAddress(request.socket) }
+  const transport = 'encrypted' in request.socket ? 'wss' : 'ws'
+  return { transport, protocol: codec.name, remoteAddress: remoteAddress(request.socket) }
 }
 
 function refuse(socket: Duplex, refusal: UpgradeRefusal): void {

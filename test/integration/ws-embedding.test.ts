@@ -14,7 +14,8 @@ const passwordHash = `$scrypt$ln=10,r=8,p=1$${unpadded(salt)}$${unpadded(scryptS
 t.test('an open broker is refused on a public address, and nothing is left behind', async (t) => {
   const dataDirectory = `${t.testdir({})}/data`
   // The configuration refuses this already; whoever builds options in another way is refused here.
-  const options = { ...parseOptions({ dataDirectory }), listen: { host: '0.0.0.0', httpPort: 0, mqttPort: null } }
+  const sound = parseOptions({ dataDirectory, listen: { httpPort: 0, mqttPort: null } })
+  const options = { ...sound, listen: { ...sound.listen, host: '0.0.0.0' } }
   await t.rejects(createBroker(options), { code: 'PUBLIC_WITHOUT_ACCESS_RULES', message: /--allow-public-anonymous/ })
   await t.rejects(readdir(dataDirectory), { code: 'ENOENT' })
 })

@@ -45,6 +45,7 @@ export class FakeConsole implements Console {
   timePasses(): void {
     for (const resolve of this.#waiting.splice(0)) resolve()
   }
+  onHangup(): void {}
   interrupt(): void {
     this.#interruption.abort()
   }
