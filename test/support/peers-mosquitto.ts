@@ -1,6 +1,6 @@
 /**
- * mosquitto_pub and mosquitto_sub from Debian as peers. A subscriber is started when its SUBACK has come (`-d` says so),
- * and prints one line per message, its fields separated by bars.
+ * mosquitto_pub and mosquitto_sub from Debian as peers. A subscriber is started when its SUBACK has come (`-d` says
+ * so), and prints one line per message, its fields separated by bars.
  */
 import type { Test } from 'tap'
 import { CliProcess, type CliResult } from './cli-process.js'
