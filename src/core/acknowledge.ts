@@ -118,7 +118,7 @@ function receivePubrel(state: BrokerState, connection: ClientConnection, session
     state.record.receiptRemoved(session.number, packetId)
   }
   // An unknown id is answered all the same, or the client would ask for ever [v5 4.3.3, figure 4.3]. In a resumed
-  // session it is no error: PUBCOMP got lost [v5 3.7.2.1]. MQTT.js takes 0x92 for a failed publish of what was delivered.
+  // session it is no error: PUBCOMP got lost [v5 3.7.2.1]. MQTT.js takes 0x92 for a failed publish.
   const isExpected = isKnown || session.isResumed
   const reasonCode = isExpected ? ReasonCode.SUCCESS : ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
   connection.link.acknowledgeAfterCommit(PacketType.PUBCOMP, packetId, reasonCode)
