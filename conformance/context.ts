@@ -23,6 +23,7 @@ export interface Options {
   readonly authMethod?: string
   readonly deadlineMs: number
   readonly only?: string
+  readonly long: boolean
 }
 
 export class Context {
@@ -259,5 +260,7 @@ export interface Case {
   readonly v311?: string
   /** Waits for a clock: started first. */
   readonly isSlow?: true
+  /** Sends more than every run should: only with --long. */
+  readonly isLong?: true
   run(c: Context): Promise<unknown>
 }

@@ -16,6 +16,7 @@ const USAGE = `Usage: npm run conformance -- --url <url> [options]
   --json                  one object: per version {statements, wire, tested, passed, failed, vacuous}
   --strict                what SHOULD be otherwise fails the run too (exit code 1)
   --statements <file>     writes the table of statements and results
+  --long                  also the cases that send very much
   --only <text>           only cases whose number contains this text
   --deadline <ms>         how long an answer may take; default 10000
 
@@ -41,6 +42,7 @@ function read(): (Options & { json: boolean; strict: boolean; statements?: strin
       strict: flag,
       statements: text,
       only: text,
+      long: flag,
       deadline: text,
       user: text,
       password: text,
@@ -63,6 +65,7 @@ function read(): (Options & { json: boolean; strict: boolean; statements?: strin
     versions,
     limitedUrls: (values['limited-url'] ?? []).map((url) => new URL(url)),
     deadlineMs: Number(values.deadline ?? 10_000),
+    long: values.long ?? false,
     json: values.json ?? false,
     strict: values.strict ?? false,
     ...(user === undefined ? {} : { username: user }),

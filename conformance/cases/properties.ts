@@ -117,9 +117,13 @@ export const messageProperties: readonly Case[] = [
     v5: '3.3.2-5',
     isSlow: true,
     run: async (c) => {
-      await c.retain(c.topic(), 'expires', { properties: [[P.messageExpiry, 1]] })
+      const topics = [0, 1, 2].map((qos) => c.topic(String(qos)))
+      const properties = [[P.messageExpiry, 1]] as const
+      for (const [qos, topic] of topics.entries()) await c.retain(topic, 'expires', { qos, properties })
       await c.wait(2_500)
-      expectSame((await c.retainedOn(c.topic())).length, 0, 'retained messages')
+      for (const topic of topics) {
+        for (const granted of [0, 2]) expectSame((await c.retainedOn(topic, granted)).length, 0, 'retained messages')
+      }
     },
   },
   {

@@ -403,6 +403,28 @@ export const qualityOfService: readonly Case[] = [
       await (await c.connect()).ping()
     },
   },
+  {
+    title: 'Packet Identifiers start over after 65,535, without 0 and without one that is still in flight',
+    v5: '2.2.1-4 4.3.2-1',
+    v311: '2.3.1-1 2.3.1-4 4.3.2-1',
+    isLong: true,
+    run: async (c) => {
+      const client = await c.subscriber(c.topic(), 1)
+      const publisher = await c.connect()
+      client.acknowledges = false
+      await publisher.publish(c.topic(), 'held back', { qos: 1 })
+      const held = await client.message()
+      client.acknowledges = true
+      const atOnce = 20
+      for (let sent = 0; sent < 65_600; sent += atOnce) {
+        const acknowledged = Array.from({ length: atOnce }, () => publisher.publish(c.topic(), 'x', { qos: 1 }))
+        for (const { id } of await client.messages(atOnce)) {
+          expect(id !== 0 && id !== held.id, `Packet Identifier ${id}, ${held.id} is in flight`)
+        }
+        await Promise.all(acknowledged)
+      }
+    },
+  },
 ]
 
 async function inOrder(c: Context, client: Client, qos: number, count: number): Promise<void> {

@@ -312,11 +312,16 @@ export const subscribing: readonly Case[] = [
     title: 'an overlong variable byte integer is no packet of ours (what a broker does about it is open)',
     v5: '1.5.5-1',
     run: async (c) => {
-      const client = await c.connect()
-      client.send(packet(0x82, u16(3), hex('8000'), c.topic(), 0), hex('C000'))
-      const answer = await client.take(TYPE.pingresp).catch(() => null)
-      expect(answer !== null || client.isClosed, 'neither closed nor read')
-      if (answer !== null) c.remark('an overlong Property Length was accepted')
+      for (const [what, sent] of [
+        ['Property Length', packet(0x82, u16(3), hex('8000'), c.topic(), 0)],
+        ['Remaining Length', hex('C08000')],
+      ] as const) {
+        const client = await c.connect()
+        client.send(sent, hex('C000'))
+        const answer = await client.take(TYPE.pingresp).catch(() => null)
+        expect(answer !== null || client.isClosed, 'neither closed nor read')
+        if (answer !== null) c.remark(`an overlong ${what} was accepted`)
+      }
       const other = await c.subscriber(c.topic(), 1, {}, identifier(128))
       await c.publishOnce(c.topic(), 'x'.repeat(200))
       const message = await other.message()
