@@ -112,10 +112,10 @@ const F = DEFAULT_FEATURES
 const text = (description: string, allowed: string, form: RegExp) =>
   z.string().regex(form).nullable().default(null).meta({ description, allowed })
 const features = {
-  maximumQoS: z
-    .literal([0, 1, 2])
-    .default(F.maximumQoS)
-    .meta({ description: 'Highest QoS of a publication; subscriptions are granted with it at most.', allowed: '0, 1, 2' }),
+  maximumQoS: z.literal([0, 1, 2]).default(F.maximumQoS).meta({
+    description: 'Highest QoS of a publication; subscriptions are granted with it at most.',
+    allowed: '0, 1, 2',
+  }),
   retainAvailable: flag(F.retainAvailable, 'Retained messages. If false, who sends one is disconnected.'),
   wildcardSubscriptionAvailable: flag(F.wildcardSubscriptionAvailable, 'Subscriptions with + and #.'),
   subscriptionIdentifiersAvailable: flag(F.subscriptionIdentifiersAvailable, 'Subscription identifiers.'),

@@ -241,7 +241,8 @@ export class Broker {
   /** A bounded slice of background work. @returns whether more could be done at once. */
   work(nowMs: number): boolean {
     const isPurging = purgeEnded(this.#state, nowMs)
-    return runRetained(this.#state, nowMs) || isPurging
+    const isSweeping = this.#state.retainedSweep.run(this.#state, nowMs)
+    return runRetained(this.#state, nowMs) || isPurging || isSweeping
   }
 
   /**
@@ -308,21 +309,28 @@ export class Broker {
     ) {
       if (due.connection === null && !due.hasEnded) endSession(state, due, 'expired', nowMs)
     }
+    state.retainedSweep.begin(state, nowMs)
   }
 
   /** When `handleTimeout` has something to do; Infinity: never. */
   nextTimeoutMs(): number {
-    return Math.min(this.#state.willDeadlines.nextMs(), this.#state.sessionDeadlines.nextMs())
+    const { willDeadlines, sessionDeadlines, retainedSweep } = this.#state
+    return Math.min(willDeadlines.nextMs(), sessionDeadlines.nextMs(), retainedSweep.nextMs())
   }
 
-  /** The server goes down: everybody is told [v5 4.13.1]. Sessions stay; Wills of those that expire at once are due. */
+  /**
+   * The server goes down: everybody is told [v5 4.13.1]. Sessions stay; Wills of those that expire at once are due.
+   * @param serverReference where clients should go meanwhile, said as 0x9C [v5 4.11].
+   */
   drain(nowMs: number, serverReference?: string): void {
-    const detail = 'the server is shutting down; reconnect later'
+    const isElsewhere = serverReference !== undefined
+    const reasonCode = isElsewhere ? ReasonCode.USE_ANOTHER_SERVER : ReasonCode.SERVER_SHUTTING_DOWN
+    const detail = `the server is shutting down; ${isElsewhere ? 'use the one that is named' : 'reconnect later'}`
     for (const connection of [...this.#state.connections]) {
       if (connection.state === 'authenticating') {
         refuseConnect(this.#state, connection, connection.clientId, ReasonCode.SERVER_UNAVAILABLE, detail)
       } else if (!connection.isConnected) this.connectTimedOut(connection, nowMs)
-      else dismiss(this.#state, connection, ReasonCode.SERVER_SHUTTING_DOWN, detail, nowMs, serverReference)
+      else dismiss(this.#state, connection, reasonCode, detail, nowMs, serverReference)
     }
   }
 }

@@ -63,7 +63,16 @@ function connectProblem(state: BrokerState, packet: ConnectPacket): Problem | nu
     return { reasonCode: ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, detail }
   }
   if (packet.will === undefined) return null
-  const { topicName } = packet.will
+  const { topicName, qos, retain } = packet.will
+  const { maximumQoS, retainAvailable } = state.features
+  if (qos > maximumQoS) {
+    const detail = `a Will has QoS ${maximumQoS} at most here` // [v5 MQTT-3.2.2-12]
+    return { reasonCode: ReasonCode.QOS_NOT_SUPPORTED, detail }
+  }
+  if (retain && !retainAvailable) {
+    const detail = 'retained messages are switched off here: a Will has Retain 0' // [v5 MQTT-3.2.2-13]
+    return { reasonCode: ReasonCode.RETAIN_NOT_SUPPORTED, detail }
+  }
   const { responseTopic } = packet.will.properties
   const responseProblem = responseTopic === undefined ? undefined : topicNameProblem(responseTopic, limits)
   if (responseProblem !== undefined) {
@@ -230,6 +239,7 @@ function connack(
   const properties: ConnackProperties = { maximumPacketSize: limits.maximumPacketSize }
   if (limits.receiveMaximum < PACKET_ID_MAX) properties.receiveMaximum = limits.receiveMaximum
   if (limits.topicAliasMaximum > 0) properties.topicAliasMaximum = limits.topicAliasMaximum
+  announce(state, properties)
   if (connection.isClientIdAssigned) properties.assignedClientIdentifier = connection.clientId
   if (connection.keepAliveSec !== packet.keepAliveSec) properties.serverKeepAliveSec = connection.keepAliveSec
   const { authenticationMethod } = packet.properties
@@ -241,7 +251,35 @@ function connack(
   const wanted = packet.properties.sessionExpiryIntervalSec ?? 0
   if (sessionExpiryIntervalSec !== wanted) properties.sessionExpiryIntervalSec = sessionExpiryIntervalSec
   const { durability } = state.ports
-  return { type: PacketType.CONNACK, sessionPresent, reasonCode: ReasonCode.SUCCESS, properties, durability, resume }
+  const { SUCCESS } = ReasonCode
+  const answer: ConnackPacket = {
+    type: PacketType.CONNACK,
+    sessionPresent,
+    reasonCode: SUCCESS,
+    properties,
+    durability,
+    resume,
+  }
+  if (packet.properties.requestResponseInformation === 1) addResponseInformation(state, connection, answer)
+  return answer
+}
+
+/** What is switched off; what is not said is there [v5 3.2.2.3]. */
+function announce(state: BrokerState, properties: ConnackProperties): void {
+  const { features } = state
+  if (features.maximumQoS !== 2) properties.maximumQoS = features.maximumQoS // [v5 MQTT-3.2.2-9]
+  if (!features.retainAvailable) properties.retainAvailable = 0
+  if (!features.wildcardSubscriptionAvailable) properties.wildcardSubscriptionAvailable = 0
+  if (!features.subscriptionIdentifiersAvailable) properties.subscriptionIdentifiersAvailable = 0
+  if (!features.sharedSubscriptionAvailable) properties.sharedSubscriptionAvailable = 0
+}
+
+/** Only for who asks [v5 MQTT-3.1.2-28], whose name can stand in a topic, and who has room for it. */
+function addResponseInformation(state: BrokerState, connection: ClientConnection, answer: ConnackPacket): void {
+  const prefix = state.features.responseInformationPrefix
+  if (prefix === null || /[/+#]/.test(connection.clientId)) return
+  answer.properties.responseInformation = `${prefix}/${connection.clientId}`
+  if (connection.link.packetSize(answer) > connection.maximumPacketSize) delete answer.properties.responseInformation
 }
 
 function connackFits(

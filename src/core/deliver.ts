@@ -75,7 +75,7 @@ export function deliverQoS0(
     return
   }
   const aliases = isStored ? connection.outboundAliasesAfterCommit : connection.outboundAliases
-  if (aliases !== null) useAlias(aliases, publication.topicName)
+  if (aliases !== null) useAlias(aliases, connection, publication)
   if (isStored) link.deliverAfterCommit(publication, delivery)
   else link.deliver(publication, delivery)
   state.counters.publishesSent += 1
@@ -236,7 +236,7 @@ function send(
   delivery.packetId = copy.packetId
   delivery.deliverySequence = copy.deliverySequence
   const aliases = connection.outboundAliasesAfterCommit
-  if (aliases !== null) useAlias(aliases, message.topicName)
+  if (aliases !== null) useAlias(aliases, connection, message)
   copy.isOnWire = true
   connection.outstanding += 1
   connection.link.deliverAfterCommit(message, delivery)
@@ -289,8 +289,15 @@ function mayReceive(state: BrokerState, session: Session, topicName: string): bo
   return access.allowsEverything || access.authorize(session, 'receive', topicName)
 }
 
-function useAlias(aliases: OutboundTopicAliases, topicName: string): void {
-  const assigned = aliases.assign(topicName)
+function useAlias(aliases: OutboundTopicAliases, connection: ClientConnection, publication: Publication): void {
+  if (connection.maximumPacketSize !== Number.POSITIVE_INFINITY) {
+    // Naming an alias for the first time makes the packet larger: what just fits goes without [v5 MQTT-3.1.2-24].
+    delivery.topicAlias = 65_535
+    const isTight = isTooLarge(connection, publication)
+    delivery.topicAlias = 0
+    if (isTight) return
+  }
+  const assigned = aliases.assign(publication.topicName)
   if (assigned === undefined) return
   delivery.topicAlias = assigned.alias
   delivery.omitTopicName = !assigned.isNew

@@ -1,5 +1,7 @@
 /** Everything a client can grow has a bound here; each is an option of the same name under `limits` (see `config/`). */
 
+import type { QoS } from '../protocol/packets.js'
+
 export interface BrokerLimits {
   /** Bytes of one packet from a client. */
   readonly maximumPacketSize: number
@@ -43,6 +45,27 @@ export interface BrokerLimits {
   readonly queueFull: 'drop-new' | 'refuse-publish'
 }
 
+/** What the broker offers; each is an option of the same name under `mqtt`. CONNACK tells what is switched off. */
+export interface BrokerFeatures {
+  /** Publications above it are refused, subscriptions above it granted with this. */
+  readonly maximumQoS: QoS
+  readonly retainAvailable: boolean
+  readonly wildcardSubscriptionAvailable: boolean
+  readonly subscriptionIdentifiersAvailable: boolean
+  readonly sharedSubscriptionAvailable: boolean
+  /** Response Information is this, a slash and the client id, for clients that ask for it. null: there is none. */
+  readonly responseInformationPrefix: string | null
+}
+
+export const DEFAULT_FEATURES: BrokerFeatures = Object.freeze({
+  maximumQoS: 2,
+  retainAvailable: true,
+  wildcardSubscriptionAvailable: true,
+  subscriptionIdentifiersAvailable: true,
+  sharedSubscriptionAvailable: true,
+  responseInformationPrefix: null,
+} satisfies BrokerFeatures)
+
 /**
  * How much background work one commit or turn takes on. Not options: tests make them small, to be everywhere at once.
  */
@@ -59,6 +82,8 @@ export interface WorkPace {
   readonly checkpointTrimmedPerCommit: number
   /** Copies of ended sessions per turn. */
   readonly purgedPerTurn: number
+  /** Retained messages looked at per turn, to find those that have expired. */
+  readonly retainedSweptPerTurn: number
 }
 
 export const DEFAULT_PACE: WorkPace = Object.freeze({
@@ -67,6 +92,7 @@ export const DEFAULT_PACE: WorkPace = Object.freeze({
   checkpointRecordBytesPerRow: 64,
   checkpointTrimmedPerCommit: 1_024,
   purgedPerTurn: 1_000,
+  retainedSweptPerTurn: 500,
 } satisfies WorkPace)
 
 export const DEFAULT_LIMITS: BrokerLimits = Object.freeze({

@@ -36,6 +36,8 @@ export function receivePublish(
 ): void {
   state.counters.publishesReceived += 1
   state.counters.publishBytesReceived += packet.payload.length
+  const { maximumQoS, retainAvailable } = state.features
+  if (packet.qos > maximumQoS || (packet.retain && !retainAvailable)) throw notSupported(maximumQoS, packet)
   if (packet.properties !== null) checkProperties(state, packet.properties)
   packet.topicName = resolveTopicName(state, connection, packet)
   if (packet.qos === 2 && session.receipts.has(packet.packetId)) {
@@ -60,6 +62,13 @@ export function receivePublish(
   const type = packet.qos === 1 ? PacketType.PUBACK : PacketType.PUBREC
   const reasonCode = isMatched ? ReasonCode.SUCCESS : ReasonCode.NO_MATCHING_SUBSCRIBERS
   connection.link.acknowledgeAfterCommit(type, packet.packetId, reasonCode)
+}
+
+/** CONNACK said so. Before MQTT 5 it could not; the close is all there is then [v5 MQTT-3.2.2-11, 3.2.2-14]. */
+function notSupported(maximumQoS: QoS, { qos }: PublishPacket): ProtocolError {
+  return qos > maximumQoS
+    ? new ProtocolError(ReasonCode.QOS_NOT_SUPPORTED, `publications have QoS ${maximumQoS} at most here`)
+    : new ProtocolError(ReasonCode.RETAIN_NOT_SUPPORTED, 'retained messages are switched off here')
 }
 
 function checkProperties(state: BrokerState, properties: PublishProperties): void {

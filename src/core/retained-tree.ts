@@ -76,7 +76,15 @@ export class RetainedTree<M extends Retained> {
    */
   iterate(topicFilter: string): RetainedWalk<M> {
     this.#walks += 1
-    return new RetainedWalk(this.#root, topicFilter, this.#walks)
+    // A filter that starts with a wildcard does not match a topic that starts with $ [v5 MQTT-4.7.2-1].
+    const skipsDollar = topicFilter.startsWith('+') || topicFilter.startsWith('#')
+    return new RetainedWalk(this.#root, topicFilter, this.#walks, skipsDollar)
+  }
+
+  /** Every message there is, topics that start with $ too. */
+  iterateAll(): RetainedWalk<M> {
+    this.#walks += 1
+    return new RetainedWalk(this.#root, '#', this.#walks, false)
   }
 
   #find(topicName: string, path?: RetainedNode<M>[]): RetainedNode<M> | undefined {
@@ -113,12 +121,11 @@ export class RetainedWalk<M> implements IterableIterator<M> {
   #done = false
 
   /** @param stamp the number of this walk; topics stamped with it or later came after it began. */
-  constructor(root: RetainedNode<M>, topicFilter: string, stamp: number) {
+  constructor(root: RetainedNode<M>, topicFilter: string, stamp: number, skipsDollar: boolean) {
     this.#levels = topicFilter.split('/')
     this.#stamp = stamp
     this.#node = root
-    // A filter that starts with a wildcard does not match a topic that starts with $ [v5 MQTT-4.7.2-1].
-    this.#skipsDollar = topicFilter.startsWith('+') || topicFilter.startsWith('#')
+    this.#skipsDollar = skipsDollar
   }
 
   /** Nothing is left. */

@@ -69,6 +69,7 @@ export function clearRetained(state: BrokerState, topicName: string): void {
 export function putRetained(state: BrokerState, message: RetainedMessage): void {
   state.retainedBytes += message.byteLength - (state.retained.get(message.topicName)?.byteLength ?? 0)
   state.retained.set(message)
+  state.retainedSweep.note(message.expiresAtMs)
 }
 
 export function removeRetained(state: BrokerState, topicName: string): void {

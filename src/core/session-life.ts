@@ -315,7 +315,10 @@ export function dismiss(
     properties.reasonString = detail
     if (serverReference !== undefined) properties.serverReference = serverReference
     const packet: DisconnectPacket = { type: PacketType.DISCONNECT, reasonCode, properties }
-    sendIfItFits(connection, packet, { ...packet, properties: null })
+    const bare: DisconnectPacket = { ...packet, properties: null }
+    const withoutSentence = serverReference === undefined ? bare : { ...packet, properties: { serverReference } }
+    const fits = connection.link.packetSize(withoutSentence) <= connection.maximumPacketSize
+    sendIfItFits(connection, packet, fits ? withoutSentence : bare)
   }
   connection.link.close(reasonCode, detail)
   if (session === null || !wasConnected) return

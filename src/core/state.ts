@@ -5,19 +5,22 @@
 import type { Durability } from '../protocol/packets.js'
 import type { ClientConnection } from './connection.js'
 import { DeadlineQueue } from './deadline-queue.js'
-import { type BrokerLimits, DEFAULT_PACE, type WorkPace } from './limits.js'
+import { type BrokerFeatures, type BrokerLimits, DEFAULT_FEATURES, DEFAULT_PACE, type WorkPace } from './limits.js'
 import { MessageTable } from './message-table.js'
 import type { Access, AuthenticationStep } from './ports/access.js'
 import { BrokerCounters, type EventSink } from './ports/events.js'
 import type { Store } from './ports/store.js'
 import { RecordWriter } from './record-writer.js'
 import type { RetainedMessage } from './retained.js'
+import { RetainedSweep } from './retained-sweep.js'
 import { RetainedTree } from './retained-tree.js'
 import type { Session } from './session.js'
 import { TopicTree } from './topic-tree.js'
 
 export interface BrokerPorts {
   readonly limits: BrokerLimits
+  /** Default: `DEFAULT_FEATURES`, which is everything. */
+  readonly features?: BrokerFeatures
   readonly access: Access
   readonly store: Store
   readonly events: EventSink
@@ -34,6 +37,7 @@ export interface BrokerPorts {
 export class BrokerState {
   readonly ports: BrokerPorts
   readonly limits: BrokerLimits
+  readonly features: BrokerFeatures
   readonly pace: WorkPace
   readonly counters = new BrokerCounters()
   /** The facts since the last commit. */
@@ -42,6 +46,7 @@ export class BrokerState {
   readonly tree = new TopicTree<Session>()
   readonly retained = new RetainedTree<RetainedMessage>()
   retainedBytes = 0
+  readonly retainedSweep = new RetainedSweep()
   /** The topic name that was found acceptable last: publishers repeat themselves. */
   acceptedTopicName = ''
   /** Topics whose retained row is older than the record given. */
@@ -68,6 +73,7 @@ export class BrokerState {
   constructor(ports: BrokerPorts) {
     this.ports = ports
     this.limits = ports.limits
+    this.features = ports.features ?? DEFAULT_FEATURES
     this.pace = { ...DEFAULT_PACE, ...ports.pace }
     this.messages = new MessageTable(ports.store)
   }

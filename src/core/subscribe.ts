@@ -1,6 +1,7 @@
 /** SUBSCRIBE and UNSUBSCRIBE: each filter is judged alone, granted or refused with its own code [v5 3.8, 3.10]. */
 import { assert } from '../base/assert.js'
 import type {
+  QoS,
   SubackPacket,
   SubscribePacket,
   SubscriptionRequest,
@@ -38,7 +39,7 @@ export function receiveSubscribe(
     else changeRetained(connection, granted.subscription)
   }
   const suback: SubackPacket = { type: PacketType.SUBACK, packetId: packet.packetId, reasonCodes, properties: null }
-  connection.link.sendAfterCommit(suback)
+  answer(connection, suback)
   // After the SUBACK: either order is legal, but simple clients break on the other one.
   for (const subscription of withRetained) startRetained(state, connection, subscription)
 }
@@ -72,6 +73,8 @@ function subscribe(
   if (parsed === undefined || topicFilterProblem(parsed.topicFilter, state.limits) !== undefined) {
     return ReasonCode.TOPIC_FILTER_INVALID
   }
+  const unsupported = unsupportedIn(state, parsed, subscriptionIdentifier)
+  if (unsupported !== null) return unsupported
   const access = state.ports.access
   if (!access.allowsEverything && !access.authorize(session, 'subscribe', parsed.topicFilter)) {
     return ReasonCode.NOT_AUTHORIZED
@@ -80,12 +83,13 @@ function subscribe(
   if (existing === undefined && session.subscriptions.size >= state.limits.subscriptionsPerSessionMax) {
     return ReasonCode.QUOTA_EXCEEDED
   }
-  const isRetainedWanted = wantsRetained(connection, request, parsed, existing !== undefined)
+  const { maximumQoS, retainAvailable } = state.features
+  const isRetainedWanted = retainAvailable && wantsRetained(connection, request, parsed, existing !== undefined)
   const subscription: SessionSubscription = {
     session,
     topicFilter: parsed.topicFilter,
     shareName: parsed.shareName,
-    qos: request.qos,
+    qos: Math.min(request.qos, maximumQoS) as QoS, // [v5 MQTT-3.2.2-10]
     noLocal: request.noLocal,
     // A 3.1.1 client cannot ask for it, and gets RETAIN 0 on live messages [3.1.1 MQTT-3.3.1-9].
     retainAsPublished: request.retainAsPublished && connection.protocolLevel === 5,
@@ -99,6 +103,19 @@ function subscribe(
     state.record.subscribed(session.number, { ...subscription, isRetainedPending: isRetainedWanted })
   }
   return { subscription, isRetainedWanted }
+}
+
+/** What is switched off is refused filter by filter, so that the rest of the SUBSCRIBE is granted [v5 3.9.3]. */
+function unsupportedIn(state: BrokerState, parsed: ParsedFilter, subscriptionIdentifier: number): number | null {
+  const { features } = state
+  if (!features.sharedSubscriptionAvailable && parsed.shareName !== null) {
+    return ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
+  }
+  if (!features.subscriptionIdentifiersAvailable && subscriptionIdentifier !== 0) {
+    return ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED
+  }
+  if (features.wildcardSubscriptionAvailable || !/[+#]/.test(parsed.topicFilter)) return null
+  return ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED
 }
 
 /** No retained messages on shared subscriptions [v5 4.8.2]; else as Retain Handling says [v5 MQTT-3.3.1-9..11]. */
@@ -157,7 +174,13 @@ export function receiveUnsubscribe(
     reasonCodes,
     properties: null,
   }
-  connection.link.sendAfterCommit(unsuback)
+  answer(connection, unsuback)
+}
+
+/** Nothing in it can be left out; one that the client has no room for is not sent [v5 MQTT-3.1.2-24]. */
+function answer({ link, maximumPacketSize }: ClientConnection, packet: SubackPacket | UnsubackPacket): void {
+  const fits = maximumPacketSize === Number.POSITIVE_INFINITY || link.packetSize(packet) <= maximumPacketSize
+  if (fits) link.sendAfterCommit(packet)
 }
 
 function unsubscribe(state: BrokerState, connection: ClientConnection, session: Session, requested: string): number {

@@ -28,6 +28,8 @@ export interface ShellOptions {
     'connectionsMax' | 'outputBufferBytesMax' | 'maximumPacketSize' | 'userPropertiesMax'
   >
   readonly heartbeat: HeartbeatOptions
+  /** MQTT 3.1 too. Default: no. */
+  readonly acceptMqtt31?: boolean
   /** Called once, after the clients have been told. */
   readonly onFatal: (error: Error) => void
 }
@@ -68,6 +70,7 @@ export class Shell implements TransportAcceptor, ConnectionHost {
       maximumPacketSize: limits.maximumPacketSize,
       userPropertiesMax: limits.userPropertiesMax,
       connectPacketSizeMax: Math.min(limits.maximumPacketSize, CONNECT_PACKET_SIZE_MAX),
+      acceptMqtt31: options.acceptMqtt31 ?? false,
     }
     this.heartbeat = new Heartbeat(options.heartbeat)
     const onFatal = (error: unknown) => this.#stopAfterFailure(error)

@@ -105,3 +105,55 @@ t.test('a CONNACK that does not fit is not sent, and the session is left as it w
   t.equal(narrow.link.closedWith?.reasonCode, ReasonCode.PACKET_TOO_LARGE)
   t.equal(host.resume('a').take('CONNACK')[0]?.sessionPresent, true)
 })
+
+t.test('a SUBACK or UNSUBACK that does not fit is not sent; what was granted is granted', async (t) => {
+  const host = testBroker()
+  const client = host.connect('a', SMALL)
+  const filters = Array.from({ length: 60 }, (_, index) => `t/${index}`)
+  const request = { qos: 0, noLocal: false, retainAsPublished: false, retainHandling: 0 } as const
+  const subscriptions = filters.map((topicFilter) => ({ topicFilter, ...request }))
+  client.send({ type: PacketType.SUBSCRIBE, packetId: 1, subscriptions, properties: {} })
+  host.settle()
+  t.same(client.take('SUBACK'), [])
+  t.equal(host.core.subscriptionCount, 60)
+  t.equal(client.subscribe('few').take('SUBACK').length, 1)
+  client.unsubscribe(...filters)
+  t.same(client.take('UNSUBACK'), [])
+  t.equal(host.core.subscriptionCount, 1)
+})
+
+t.test('Server Reference stays when only the sentence is too long', async (t) => {
+  const host = testBroker()
+  const client = host.connect('a', { properties: { maximumPacketSize: 90 } })
+  host.core.drain(host.clock.nowMs(), 'b.example')
+  t.same(client.take('DISCONNECT')[0]?.properties, { serverReference: 'b.example' })
+})
+
+t.test('a packet that fits only without a new topic alias goes without one', async (t) => {
+  for (const qos of [0, 1] as const) {
+    const host = testBroker()
+    const size = (payload: string) => payload.length + 'topic'.length + 8
+    const room = size('x'.repeat(90))
+    const client = host.connect('a', { properties: { topicAliasMaximum: 4, maximumPacketSize: room } })
+    // This link does not count the alias; the wire does.
+    const { link } = client
+    const measure = link.publicationSize.bind(link)
+    link.publicationSize = (publication, delivery) =>
+      measure(publication, delivery) + (delivery.topicAlias === 0 ? 0 : 3)
+    client.subscribe('topic', qos)
+    const publisher = host.connect('p')
+    for (const length of [90, 88, 87, 90]) publisher.publish('topic', 'x'.repeat(length), qos)
+    host.settle()
+    const published = client.take('PUBLISH')
+    t.same(
+      published.map(({ topicName, properties }) => [topicName, properties?.topicAlias ?? 0]),
+      [
+        ['topic', 0],
+        ['topic', 0],
+        ['topic', qos === 0 ? 3 : 1],
+        ['topic', 0],
+      ],
+      `QoS ${qos}`,
+    )
+  }
+})

@@ -192,7 +192,7 @@ t.test('retained messages outlive the session that set them', async (t) => {
   t.same(host.crash().connect('a').subscribe('t').payloads(), ['kept'])
 })
 
-t.test('a drain tells everybody 0x8B and keeps every durable session', async (t) => {
+t.test('a drain tells everybody, with 0x9C where to go instead, and keeps every durable session', async (t) => {
   const host = testBroker()
   const clients = [host.resume('a'), host.resume('b')]
   const old = host.connect('c', { protocolLevel: 4, cleanStart: false })
@@ -201,10 +201,14 @@ t.test('a drain tells everybody 0x8B and keeps every durable session', async (t)
   host.settle()
   for (const client of clients) {
     const [disconnect] = client.take('DISCONNECT')
-    t.equal(disconnect?.reasonCode, ReasonCode.SERVER_SHUTTING_DOWN)
+    t.equal(disconnect?.reasonCode, ReasonCode.USE_ANOTHER_SERVER)
     t.equal(disconnect?.properties?.serverReference, 'other.example:8083')
   }
   t.same(old.take('DISCONNECT'), [])
+  const plain = testBroker()
+  const told = plain.connect('a')
+  plain.core.drain(plain.clock.nowMs())
+  t.match(told.take('DISCONNECT'), [{ reasonCode: ReasonCode.SERVER_SHUTTING_DOWN }], 'without a place to go: 0x8B')
   t.equal(silent.connection.state, 'closed')
   t.equal(host.core.connectionCount, 0)
   t.equal(host.core.sessionCount, 3)

@@ -8,7 +8,13 @@
  * `turn()` is one end of turn (flush, seal, hand to the store); `settle()` turns until nothing moves, completing every
  * commit; with `holdCommits` the test completes them itself, so it can look between "written" and "durable".
  */
-import { type BrokerLimits, DEFAULT_LIMITS, type WorkPace } from '../../src/core/limits.js'
+import {
+  type BrokerFeatures,
+  type BrokerLimits,
+  DEFAULT_FEATURES,
+  DEFAULT_LIMITS,
+  type WorkPace,
+} from '../../src/core/limits.js'
 import { Broker } from '../../src/core/broker.js'
 import type { ClientConnection } from '../../src/core/connection.js'
 import type { Access } from '../../src/core/ports/access.js'
@@ -39,6 +45,7 @@ export const ALLOW_ALL: Access = {
 
 export interface TestBrokerOptions {
   limits?: Partial<BrokerLimits>
+  features?: Partial<BrokerFeatures>
   pace?: Partial<WorkPace>
   access?: Access
   store?: Store
@@ -76,6 +83,7 @@ export class TestBroker {
     this.store = options.store ?? new MemoryStore({ settle: 'manual' })
     this.core = new Broker({
       limits: { ...DEFAULT_LIMITS, ...options.limits },
+      features: { ...DEFAULT_FEATURES, ...options.features },
       access: options.access ?? ALLOW_ALL,
       store: this.store,
       events: { emit: (event) => this.events.push(event) },
@@ -331,7 +339,9 @@ export class MemoryLink implements Link {
   }
   packetSize(packet: Packet): number {
     // As on the wire, so that a small Maximum Packet Size lets a client in.
-    if (packet.type === PacketType.CONNACK && packet.reasonCode === 0) return 20
+    if (packet.type === PacketType.CONNACK && packet.reasonCode === 0) {
+      return 20 + (packet.properties.responseInformation?.length ?? 0)
+    }
     return JSON.stringify(packet).length
   }
   pauseReading(): void {

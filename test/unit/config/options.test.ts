@@ -3,7 +3,8 @@ import t from 'tap'
 import { OPTION_ROWS, OptionsError, type OptionsInput, parseOptions } from '../../../src/config/options.js'
 import { type BrokerLimits, DEFAULT_LIMITS } from '../../../src/core/limits.js'
 
-const SECTIONS = 'dataDirectory, store, durability, listen, http, heartbeat, storage, limits, access, presence, log'
+const SECTIONS =
+  'dataDirectory, store, durability, listen, http, heartbeat, storage, limits, mqtt, access, presence, log'
 
 /** What a file may hold: anything. */
 function problemsOf(input: unknown): Record<string, string> {
