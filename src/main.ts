@@ -14,6 +14,7 @@ import { mqttCodec } from './protocol/mqtt/codec.js'
 import { nativeCodec } from './protocol/msgpack/codec.js'
 import { ReasonCode } from './protocol/reason-codes.js'
 import { type Doors, makeDoors } from './main/doors.js'
+import { SystemTopics } from './main/system-topics.js'
 import { checkExposure } from './server/listeners.js'
 import { CONNECT_PACKET_SIZE_MAX, Shell } from './server/shell.js'
 import { Shutdown } from './server/shutdown.js'
@@ -104,12 +105,13 @@ async function openStore(options: Options, onFatal: (error: Error) => void): Pro
 }
 
 function assemble(options: Options, access: Access, log: Log, store: Store) {
+  const systemTopics = new SystemTopics(options.sys.intervalSec, log, systemTimers.nowMs())
   const broker: Broker = new Broker({
     limits: options.limits,
     features: options.mqtt,
     access,
     store,
-    events: log,
+    events: systemTopics,
     durability: options.durability,
     ids: { randomId: () => randomBytes(16).toString('base64url') },
     presence: options.presence.enabled,
@@ -128,6 +130,7 @@ function assemble(options: Options, access: Access, log: Log, store: Store) {
     limits: options.limits,
     acceptMqtt31: options.mqtt.acceptMqtt31,
     heartbeat: { ...options.heartbeat, closeTimeoutMs: CLOSE_TIMEOUT_MS },
+    onTick: (nowMs) => systemTopics.tick(broker, shell, nowMs),
     onFatal: (error) => {
       log.fatal(error)
       // The process may end once this resolves, so the farewells go first.
@@ -147,6 +150,8 @@ function assemble(options: Options, access: Access, log: Log, store: Store) {
     },
   })
   const { servers } = doors
+  // Whoever subscribes first finds them.
+  systemTopics.tick(broker, shell, systemTimers.nowMs())
   const shutdown = new Shutdown({ servers, shell, store, graceMs: CLOSE_TIMEOUT_MS, onStopped: () => log.flush() })
   return { broker, shell, doors, shutdown, fatal, writesFrames: ws.writesFrames }
 }

@@ -10,7 +10,7 @@ import { wholeNumber } from './client-flags.js'
 import { newCommand, parseFlags } from './command-line.js'
 import { type Console, fired } from './console.js'
 import { CommandError, ExitCode } from './exit-codes.js'
-import { packageVersion } from './package-version.js'
+import { packageVersion } from '../config/package-version.js'
 
 interface BrokerFlags {
   readonly data?: string

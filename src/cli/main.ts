@@ -3,7 +3,7 @@
 import { newCommand, parseFlags } from './command-line.js'
 import { type Console, processConsole, runCommand } from './console.js'
 import { CommandError, ExitCode } from './exit-codes.js'
-import { packageVersion } from './package-version.js'
+import { packageVersion } from '../config/package-version.js'
 
 type Run = (args: readonly string[], console: Console) => Promise<ExitCode>
 

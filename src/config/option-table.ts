@@ -264,6 +264,15 @@ export const OPTIONS_SCHEMA = z.strictObject({
   presence: section({
     enabled: flag(true, 'Publishes online and offline events on `$SYS/clients/<clientId>/…`.'),
   }),
+  sys: section({
+    intervalSec: whole(
+      10,
+      0,
+      86_400,
+      'How often the topics under `$SYS/broker` are refreshed; 0: there are none.',
+      's',
+    ),
+  }),
   log: section({
     level: word(
       ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'],

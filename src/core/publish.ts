@@ -202,7 +202,8 @@ function messageExpirySec(state: BrokerState, properties: PublishProperties | nu
   return bound === 0 ? wanted : Math.min(wanted, bound)
 }
 
-function fanOutTransient(
+/** QoS 0 to everybody who is there; nothing is retained and nothing is written. */
+export function fanOutTransient(
   state: BrokerState,
   what: Publishing,
   matches: Matches<Session>,

@@ -138,7 +138,9 @@ export function startRetained(
   connection: ClientConnection,
   subscription: SessionSubscription,
 ): void {
-  const topics = state.retained.iterate(subscription.topicFilter)
+  // No filter matches topics of both trees: a wildcard does not match a first level with $ [v5 MQTT-4.7.2-1].
+  const tree = subscription.topicFilter.startsWith('$SYS') ? state.systemTopics : state.retained
+  const topics = tree.iterate(subscription.topicFilter)
   const { subscriptionNumber } = subscription
   const jobs = (connection.retainedJobs ?? []).filter(
     (job) => job.subscription.subscriptionNumber !== subscriptionNumber,

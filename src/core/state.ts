@@ -45,6 +45,8 @@ export class BrokerState {
   readonly messages: MessageTable
   readonly tree = new TopicTree<Session>()
   readonly retained = new RetainedTree<RetainedMessage>()
+  /** `$SYS/broker/…`: retained in memory only, written by the broker only. */
+  readonly systemTopics = new RetainedTree<RetainedMessage>()
   retainedBytes = 0
   readonly retainedSweep = new RetainedSweep()
   /** The topic name that was found acceptable last: publishers repeat themselves. */

@@ -4,6 +4,7 @@ import type { CodecLimits } from '../protocol/codec.js'
 import type { CoreApi, CoreConnection } from './core-api.js'
 import type { Heartbeat } from './heartbeat.js'
 import type { DecodeScope } from './intake.js'
+import type { TrafficCounters } from './traffic-counters.js'
 import type { Turn } from './turn.js'
 import type { WriterPool } from './writer-pool.js'
 
@@ -18,6 +19,7 @@ export interface ConnectionHost {
   /** Bytes for one socket that do not wait for the end of the turn. */
   readonly earlyFlushBytes: number
   readonly decodeScope: DecodeScope
+  readonly traffic: TrafficCounters
   /** The socket is gone. */
   gone(slot: number): void
   /** Our bug: stop. */

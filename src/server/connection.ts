@@ -18,6 +18,7 @@ import { farewellAfterFailure } from './farewell.js'
 import type { HeartbeatCause, HeartbeatPeer, HeartbeatPhase, RoundTrip } from './heartbeat.js'
 import { Intake, type IntakeOwner } from './intake.js'
 import { Outbox } from './outbox.js'
+import type { TrafficCounters } from './traffic-counters.js'
 import type { TurnMember } from './turn.js'
 
 /** Who asked not to read. */
@@ -32,6 +33,7 @@ interface PendingClose {
 
 export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPeer, TurnMember {
   readonly #shell: ConnectionHost
+  readonly #traffic: TrafficCounters
   readonly #socket: TransportSocket
   readonly #codec: Codec
   readonly #intake: Intake
@@ -53,6 +55,7 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
 
   constructor(shell: ConnectionHost, socket: TransportSocket, codec: Codec, nowMs: number) {
     this.#shell = shell
+    this.#traffic = shell.traffic
     this.#socket = socket
     this.#codec = codec
     this.#intake = new Intake(shell.decodeScope, this, codec.decoder(shell.codecLimits))
@@ -67,6 +70,7 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
     if (this.#state !== 'open') return
     const { clock, heartbeat, turn } = this.#shell
     const nowMs = clock.nowMs()
+    this.#traffic.bytesReceived += bytes.length
     heartbeat.heard(this.slot, nowMs)
     this.#intake.received(bytes, nowMs)
     if (this.#state === 'open' && turn.isJournalFull) this.#pause(BY_JOURNAL)
@@ -98,6 +102,7 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
   }
 
   receivePacket(packet: Packet, nowMs: number): void {
+    this.#traffic.packetsReceived += 1
     this.#shell.heartbeat.packetReceived(this.slot, nowMs)
     this.#shell.core.receive(this.client, packet, nowMs)
     if (!this.#isAccepted) this.#noteAccepted(nowMs)
@@ -121,6 +126,7 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
   #noteAccepted(nowMs: number): void {
     if (this.client.state !== 'connected') return
     this.#isAccepted = true
+    this.#traffic.connectionsAccepted += 1
     this.#intake.decoder.connectAccepted(this.client.protocolLevel)
     this.#socket.connectAccepted()
     this.#shell.heartbeat.changed(this.slot, nowMs)
@@ -141,12 +147,14 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
 
   send(packet: Packet): void {
     if (this.#state !== 'open') return
+    this.#traffic.packetsSent += 1
     this.#outbox.writerNow(this.#protocolLevel).write(packet)
     this.#markDirty()
   }
 
   sendAfterCommit(packet: Packet): void {
     if (this.#state !== 'open') return
+    this.#traffic.packetsSent += 1
     this.#outbox.writerAfterCommit(this.#protocolLevel).write(packet)
     if (packet.type === PacketType.CONNACK) this.#outbox.raiseBarrier()
     this.#markHeld()
@@ -154,12 +162,14 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
 
   acknowledgeAfterCommit(type: AckPacketType, packetId: number, reasonCode: number): void {
     if (this.#state !== 'open') return
+    this.#traffic.packetsSent += 1
     this.#outbox.writerAfterCommit(this.#protocolLevel).writeAck(type, packetId, reasonCode)
     this.#markHeld()
   }
 
   deliver(publication: Publication, delivery: Delivery): void {
     if (this.#state !== 'open') return
+    this.#traffic.packetsSent += 1
     const writer = this.#outbox.writerNow(this.#protocolLevel)
     writer.writePublication(publication, delivery)
     this.#markDirty()
@@ -169,6 +179,7 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
 
   deliverAfterCommit(publication: Publication, delivery: Delivery): void {
     if (this.#state !== 'open') return
+    this.#traffic.packetsSent += 1
     this.#outbox.writerAfterCommit(this.#protocolLevel).writePublication(publication, delivery)
     this.#markHeld()
   }
@@ -204,6 +215,7 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
     if (this.#state === 'closed') return
     const written = this.#outbox.take()
     if (written !== null) {
+      this.#traffic.bytesSent += written.buffer.length - written.headroom
       this.#socket.write(written)
       this.#hasPending = true
       if (this.#pendingBytes() > 0) this.#shell.heartbeat.writePending(this.slot, nowMs)

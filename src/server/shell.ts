@@ -14,6 +14,7 @@ import type { ConnectionHost } from './connection-host.js'
 import type { CoreApi, CoreConnection } from './core-api.js'
 import { Heartbeat, type HeartbeatOptions, TICK_MS } from './heartbeat.js'
 import { DecodeScope } from './intake.js'
+import { TrafficCounters } from './traffic-counters.js'
 import { Turn } from './turn.js'
 import { WriterPool } from './writer-pool.js'
 
@@ -28,6 +29,8 @@ export interface ShellOptions {
     'connectionsMax' | 'outputBufferBytesMax' | 'maximumPacketSize' | 'userPropertiesMax'
   >
   readonly heartbeat: HeartbeatOptions
+  /** Called with the time at every tick of the heartbeat, for what is refreshed now and then. */
+  readonly onTick?: (nowMs: number) => void
   /** MQTT 3.1 too. Default: no. */
   readonly acceptMqtt31?: boolean
   /** Called once, after the clients have been told. */
@@ -49,6 +52,7 @@ export class Shell implements TransportAcceptor, ConnectionHost {
   readonly clock: Timers
   readonly writers = new WriterPool()
   readonly decodeScope = new DecodeScope()
+  readonly traffic = new TrafficCounters()
   readonly codecLimits: CodecLimits
   readonly outputBufferBytesMax: number
   readonly earlyFlushBytes: number
@@ -113,6 +117,7 @@ export class Shell implements TransportAcceptor, ConnectionHost {
     const connection = new Connection(this, socket, codec, this.clock.nowMs())
     this.#connections[connection.slot] = connection
     this.#connectionCount += 1
+    this.traffic.socketsOpened += 1
     return connection
   }
 
@@ -193,6 +198,7 @@ export class Shell implements TransportAcceptor, ConnectionHost {
     const nowMs = this.clock.nowMs()
     try {
       this.heartbeat.tick(nowMs)
+      this.#options.onTick?.(nowMs)
       if (this.core.nextTimeoutMs() <= nowMs || this.core.isCheckpointing) this.turn.schedule()
     } catch (error) {
       this.fail(error)

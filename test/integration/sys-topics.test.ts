@@ -1,0 +1,90 @@
+/** `$SYS/broker` on a running broker: beside Mosquitto's own tree, refreshed on its interval, and without a commit. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import mqtt from 'mqtt'
+import t, { type Test } from 'tap'
+import { needs } from '../support/peers.js'
+import { startBroker } from '../support/ws-clients.js'
+
+/** What every refresh changes, so that it tells when one is complete. */
+const UPTIME = '$SYS/broker/uptime'
+/** In newer versions of Mosquitto only. */
+const NEWER = ['$SYS/broker/connections/socket/count']
+
+/** Every topic under `$SYS/broker` with its last text, once it has been refreshed so many times. */
+async function topicsOf(t: Test, url: string, refreshes: number): Promise<Map<string, string>> {
+  const client = await mqtt.connectAsync(url, { protocolVersion: 5, reconnectPeriod: 50 })
+  t.teardown(() => client.endAsync(true))
+  const topics = new Map<string, string>()
+  let uptimes = 0
+  const done = new Promise<void>((resolve) => {
+    client.on('message', (topicName, payload) => {
+      topics.set(topicName, payload.toString())
+      if (topicName === UPTIME) uptimes += 1
+      if (uptimes > refreshes) resolve()
+    })
+  })
+  await client.subscribeAsync('$SYS/broker/#', { qos: 2 })
+  await done
+  return topics
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+async function startMosquitto(t: Test): Promise<string> {
+  const port = await freePort()
+  const directory = t.testdir({ 'm.conf': `listener ${port} 127.0.0.1\nallow_anonymous true\nsys_interval 1\n` })
+  const mosquitto = spawn('mosquitto', ['-c', `${directory}/m.conf`], { stdio: ['ignore', 'ignore', 'pipe'] })
+  t.teardown(() => mosquitto.kill())
+  let said = ''
+  for await (const chunk of mosquitto.stderr) {
+    said += String(chunk)
+    if (/running/.test(said)) break
+  }
+  return `mqtt://127.0.0.1:${port}`
+}
+
+t.test('the topics are those of Mosquitto, and what stands in them looks alike', needs('mosquitto'), async (t) => {
+  const theirs = await topicsOf(t, await startMosquitto(t), 3)
+  const broker = await startBroker(t, { sys: { intervalSec: 1 } })
+  const ours = await topicsOf(t, broker.mqttUrl as string, 3)
+  const names = [...ours.keys()].filter((name) => !NEWER.includes(name))
+  t.same(names.sort(), [...theirs.keys()].sort())
+  const shape = (text: string | undefined) => text?.replace(/mosquitto|tallymq/, 'name').replace(/[\d.]+/g, '0')
+  for (const [name, text] of theirs) t.equal(shape(ours.get(name)), shape(text), name)
+})
+
+t.test('refreshed every interval with what has happened, and the disk is left alone', async (t) => {
+  const broker = await startBroker(t, { store: 'lmdb', dataDirectory: t.testdir(), sys: { intervalSec: 1 } })
+  const publisher = await mqtt.connectAsync(broker.mqttUrl as string, { protocolVersion: 5 })
+  t.teardown(() => publisher.endAsync(true))
+  await publisher.publishAsync('kept', 'twelve bytes', { qos: 1, retain: true })
+  await topicsOf(t, broker.mqttUrl as string, 1)
+  const { recordNumber } = broker.broker.state
+  const topics = await topicsOf(t, broker.mqttUrl as string, 2)
+  t.equal(broker.broker.state.recordNumber, recordNumber, 'no record was written')
+  const figure = (name: string) => Number(topics.get(`$SYS/broker/${name}`))
+  t.equal(figure('clients/connected'), 3)
+  t.equal(figure('publish/messages/received'), 1)
+  t.equal(figure('publish/bytes/received'), 12)
+  t.equal(figure('messages/stored'), 1)
+  t.equal(figure('store/messages/bytes'), 16)
+  t.equal(figure('subscriptions/count'), 2)
+  t.ok(figure('messages/received') >= 5, 'CONNECT, PUBLISH, CONNECT, SUBSCRIBE, CONNECT, SUBSCRIBE')
+  t.ok(figure('bytes/sent') > figure('publish/bytes/sent'))
+  t.ok(figure('heap/maximum') >= figure('heap/current'))
+})
+
+t.test('with sys.intervalSec 0 there are none', async (t) => {
+  const broker = await startBroker(t, { sys: { intervalSec: 0 } })
+  t.equal(broker.broker.state.systemTopics.size, 0)
+})
