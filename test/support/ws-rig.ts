@@ -1,6 +1,6 @@
 /** The shell on a fake core, a memory store settled by hand, a clock and an event loop that move when told. */
 import { DEFAULT_LIMITS } from '../../src/core/limits.js'
-import type { AuthenticationResult } from '../../src/core/ports/access.js'
+import type { AuthenticationStep } from '../../src/core/ports/access.js'
 import type { Link } from '../../src/core/ports/link.js'
 import type { StoreOperation } from '../../src/core/ports/store.js'
 import { mqttCodec } from '../../src/protocol/mqtt/codec.js'
@@ -60,7 +60,7 @@ export class FakeCore implements CoreApi<FakeClient> {
     client.state = 'closed'
     this.log.push(`closed: ${detail}`)
   }
-  authenticated(_client: FakeClient, _result: AuthenticationResult): void {
+  authenticated(_client: FakeClient, _step: AuthenticationStep): void {
     this.log.push('authenticated')
   }
   work(): boolean {
