@@ -225,7 +225,13 @@ export const OPTIONS_SCHEMA = z.strictObject({
   heartbeat: section({
     pingIntervalMs: whole(30_000, 10, 3_600_000, 'How often every connection is pinged.', 'ms'),
     pongTimeoutMs: whole(15_000, 10, 3_600_000, 'How long an answer may take before the connection is closed.', 'ms'),
-    connectTimeoutMs: whole(5_000, 10, 600_000, 'How long a new connection may take to send CONNECT.', 'ms'),
+    connectTimeoutMs: whole(
+      5_000,
+      10,
+      600_000,
+      'How long a new connection may take to send CONNECT, and to answer in a handshake.',
+      'ms',
+    ),
     writeTimeoutMs: whole(30_000, 10, 3_600_000, 'How long a peer may read nothing while bytes wait for it.', 'ms'),
   }),
   storage: section({
