@@ -23,6 +23,12 @@ interface VersionSummary {
   readonly remarks: readonly string[]
 }
 
+/** The password is "secret". */
+const SCRAM = [
+  '$scram-sha-256$i=15000$19YqIhUaeCjb8pTajEoGHA$yQENTsJjvkJz6ZhZRoHuebKPN4zIF2jWlfFBgVOK3Jw',
+  'G9lQ8LIoE7L/cBX0nOVrDTY+3MLheIhGXYMDPGarEJI',
+].join('$')
+
 /** Users and rules, no topic aliases, small packets: for the statements that need a broker that refuses something. */
 const LIMITED = `
 store: memory
@@ -33,10 +39,22 @@ access:
     # The password is "secret".
     - username: tester
       passwordHash: $scrypt$ln=15,r=8,p=1$HD8N6kKZuR4bRiBQnjsw/w$1Dj6l/1evPRwQyKI30IWKpMn2EHN50olv1G99r7T8Cw
+      scramSha256: ${SCRAM}
   rules:
     - { username: tester, action: all, topicFilter: '#', effect: allow }
     - { username: tester, action: publish, topicFilter: denied/t, effect: deny }
     - { username: tester, action: subscribe, topicFilter: denied/t, effect: deny }
+log: { level: error }
+`
+/** Everything that can be switched off is. */
+const REDUCED = `
+store: memory
+mqtt:
+  maximumQoS: 1
+  retainAvailable: false
+  wildcardSubscriptionAvailable: false
+  subscriptionIdentifiersAvailable: false
+  sharedSubscriptionAvailable: false
 log: { level: error }
 `
 const OPEN = `
@@ -46,7 +64,7 @@ log: { level: error }
 `
 
 t.test('every statement that passed passes, over TCP and WebSocket', async (t) => {
-  const directory = t.testdir({ 'open.yaml': OPEN, 'limited.yaml': LIMITED })
+  const directory = t.testdir({ 'open.yaml': OPEN, 'limited.yaml': LIMITED, 'reduced.yaml': REDUCED })
   const program = `${directory}/conformance.mjs`
   await build({
     entryPoints: [`${CONFORMANCE}main.ts`],
@@ -58,11 +76,13 @@ t.test('every statement that passed passes, over TCP and WebSocket', async (t) =
   })
   const open = await startBroker(t, ['--config', `${directory}/open.yaml`])
   const limited = await startBroker(t, ['--config', `${directory}/limited.yaml`])
+  const reduced = await startBroker(t, ['--config', `${directory}/reduced.yaml`])
   const suite = new CliProcess(process.execPath, [
     program,
     '--json',
     ...['--url', open.mqtt, '--url', `${open.ws}/mqtt`],
-    ...['--restricted-url', limited.mqtt, '--limited-url', limited.mqtt],
+    ...['--restricted-url', limited.mqtt, '--limited-url', limited.mqtt, '--limited-url', reduced.mqtt],
+    ...['--auth-url', limited.mqtt, '--auth-method', 'SCRAM-SHA-256'],
     ...['--user', 'tester', '--password', 'secret', '--denied-topic', 'denied/t'],
   ])
   const { output, errors } = await suite.ended
