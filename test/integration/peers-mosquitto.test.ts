@@ -1,5 +1,6 @@
 /** mosquitto_pub and mosquitto_sub as everybody's shell scripts use them, in both versions of MQTT. */
 import t from 'tap'
+import { connect } from '../../src/client/index.js'
 import { CliProcess } from '../support/cli-process.js'
 import { needs } from '../support/peers.js'
 import { Inbox } from '../support/peers-inbox.js'
@@ -143,6 +144,40 @@ t.test('mqttv5: a Will has properties of its own and waits for its delay', peer,
   await mortal.kill()
   t.same(await watcher.lines.count(1), ['1|0|will|gone|text/plain|r||cause:kill||'])
   t.ok(performance.now() - killedAt >= 900, 'not before its delay is over')
+})
+
+t.test('mqttv5: mosquitto_rr asks, the native protocol answers where it was asked to', peer, async (t) => {
+  const broker = await startBroker(t)
+  const native = await connect({ url: broker.httpUrl.replace('http', 'ws') })
+  t.teardown(() => native.close())
+  await native.subscribe('questions', {
+    qos: 1,
+    onMessage: async (message) => {
+      const { responseTopic = '', correlationData } = message.properties
+      const answer = correlationData === undefined ? {} : { correlationData }
+      await native.publish(responseTopic, `not ${message.text()}`, { qos: 1, properties: answer })
+    },
+  })
+  const question = [
+    '-V',
+    'mqttv5',
+    '-q',
+    '1',
+    '-t',
+    'questions',
+    '-e',
+    'answers/7',
+    '-m',
+    '42',
+    '-W',
+    '5',
+    '-F',
+    '%p|%D',
+  ]
+  const properties = ['-D', 'publish', 'correlation-data', 'seven']
+  const target = ['-h', '127.0.0.1', '-p', portOf(broker)]
+  const { exitCode, output } = await new CliProcess('mosquitto_rr', [...target, ...question, ...properties]).ended
+  t.same([exitCode, output], [0, 'not 42|seven\n'])
 })
 
 t.test('what MQTT 5 sent reaches MQTT 3.1.1 without its properties, and the other way round', peer, async (t) => {

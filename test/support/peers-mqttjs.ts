@@ -30,6 +30,13 @@ export class MqttJs {
     return mqttJs
   }
 
+  /** Resolves the next time it connects, or its connection ends. */
+  next(event: 'connect' | 'close'): Promise<void> {
+    return new Promise((resolve) => {
+      this.client.once(event, () => resolve())
+    })
+  }
+
   /** The payloads of everything so far, in order. */
   get texts(): string[] {
     return this.messages.items.map(({ payload }) => payload.toString())
