@@ -8,6 +8,7 @@ import type { Options } from './context.js'
 import { statementsPage, summaries, tableProblems, text } from './report.js'
 import { runAll } from './runner.js'
 import type { Version } from './wire/bytes.js'
+import { openStream } from './wire/stream.js'
 
 const USAGE = `Usage: npm run conformance -- --url <url> [options]
 
@@ -93,6 +94,11 @@ async function main(): Promise<number> {
   }
   const problems = tableProblems()
   if (problems.length > 0) process.stderr.write(`${problems.join('\n')}\n`)
+  const unreachable = await firstUnreachable(options.urls)
+  if (unreachable !== null) {
+    process.stderr.write(`${unreachable}\n`)
+    return 1
+  }
   const results = await runAll(options)
   const { versions } = options
   const found = summaries(versions, results)
@@ -101,6 +107,19 @@ async function main(): Promise<number> {
   const isFailed = Object.values(found).some(({ failed }) => failed.length > 0)
   const isRemarked = options.strict && results.some(({ remarks }) => remarks.length > 0)
   return isFailed || isRemarked || problems.length > 0 ? 1 : 0
+}
+
+/** Instead of hundreds of failures that all say the same. */
+async function firstUnreachable(urls: readonly URL[]): Promise<string | null> {
+  for (const url of urls) {
+    try {
+      const stream = await openStream(url, { bytes: () => {}, closed: () => {} })
+      stream.cut()
+    } catch (error) {
+      return `no connection to ${url.href}: ${(error as Error).message}`
+    }
+  }
+  return null
 }
 
 process.exitCode = await main()
