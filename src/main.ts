@@ -165,6 +165,7 @@ function webSocketTransport(options: Options, shell: Shell): WsTransport {
       messageBytesMax: options.limits.maximumPacketSize * PACKETS_PER_MESSAGE,
       connectMessageBytesMax: Math.min(options.limits.maximumPacketSize, CONNECT_PACKET_SIZE_MAX) * 2,
       closeTimeoutMs: CLOSE_TIMEOUT_MS,
+      acceptMqtt31: options.mqtt.acceptMqtt31,
     },
   )
 }

@@ -2,6 +2,7 @@
  * The flags `pub` and `sub` share, as mosquitto's clients have them, and what they mean for the SDK's `connect`.
  * Without --url and -h the broker is mqtt://127.0.0.1:1883; `--url ws://host:port` speaks the native protocol.
  */
+import { readFileSync } from 'node:fs'
 import { type Command, InvalidArgumentError } from 'commander'
 import type { ConnectOptions, QoS } from '../client/api.js'
 import { CommandError, ExitCode } from './exit-codes.js'
@@ -27,6 +28,10 @@ export interface ClientFlags {
   readonly willPayload?: string
   readonly willQos: QoS
   readonly willRetain?: true
+  readonly cafile?: string
+  readonly cert?: string
+  readonly key?: string
+  readonly insecure?: true
 }
 
 export function addClientFlags(command: Command): Command {
@@ -54,6 +59,10 @@ export function addClientFlags(command: Command): Command {
     .option('--will-payload <text>', 'payload of the Will')
     .option('--will-qos <qos>', 'quality of service of the Will', qos, 0)
     .option('--will-retain', 'retain the Will')
+    .option('--cafile <file>', 'who signed the certificate of the broker (PEM); for mqtts:// and wss://')
+    .option('--cert <file>', 'our certificate (PEM)')
+    .option('--key <file>', 'its private key (PEM)')
+    .option('--insecure', 'take any certificate')
 }
 
 export interface ClientTarget {
@@ -92,6 +101,7 @@ export function clientTarget(
     ...(user === undefined ? {} : { username: user }),
     ...(secret === undefined ? {} : { password: secret }),
     ...will(flags, properties),
+    ...tls(flags, url),
   }
   return { connect, topic }
 }
@@ -106,6 +116,29 @@ function will(flags: ClientFlags, properties: CommandProperties): Pick<ConnectOp
       retain: flags.willRetain === true,
       properties: properties.will,
     },
+  }
+}
+
+function tls(flags: ClientFlags, url: string): Pick<ConnectOptions, 'tls'> {
+  const { cafile, cert, key, insecure } = flags
+  if ((cafile ?? cert ?? key ?? insecure) === undefined) return {}
+  if (!/^(mqtts|wss):/.test(url)) throw usage('--cafile, --cert, --key, --insecure: need an mqtts:// or wss:// url')
+  if ((cert === undefined) !== (key === undefined)) throw usage('--cert and --key: come together')
+  return {
+    tls: {
+      ...(cafile === undefined ? {} : { ca: pem('--cafile', cafile) }),
+      ...(cert === undefined ? {} : { cert: pem('--cert', cert) }),
+      ...(key === undefined ? {} : { key: pem('--key', key) }),
+      ...(insecure === undefined ? {} : { rejectUnauthorized: false }),
+    },
+  }
+}
+
+function pem(flag: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw usage(`${flag}: ${file} cannot be read (${(error as NodeJS.ErrnoException).code})`)
   }
 }
 

@@ -17,10 +17,10 @@ import type {
 } from '../protocol/packets.js'
 import type { OutboxStore } from './outbox.js'
 import type { TallyError } from './tally-error.js'
-import type { OpenTransport } from './transport.js'
+import type { OpenTransport, TlsOptions } from './transport.js'
 
 export type { AckProperties, Clock, ConnackProperties, Durability, OutboxStore, PublishProperties, QoS, ResumeResult }
-export type { OpenTransport, SubscriptionRequest, TimerHandle, Timers, UserProperties, WillProperties }
+export type { OpenTransport, TlsOptions, SubscriptionRequest, TimerHandle, Timers, UserProperties, WillProperties }
 export { TALLY_ERROR_CODES, TallyError, type TallyErrorCode } from './tally-error.js'
 
 export interface WillOptions {
@@ -96,6 +96,8 @@ export interface ConnectOptions {
   onState?: (state: ClientState) => void
   /** HTTP headers of the WebSocket upgrade; Node only (browsers cannot). */
   headers?: Readonly<Record<string, string>>
+  /** For `mqtts://` and `wss://` on Node; a browser has its own certificates. */
+  tls?: TlsOptions
   /** For tests: time, randomness and sockets. */
   timers?: Timers
   random?: () => number

@@ -54,6 +54,7 @@ export async function resolveOptions(options: ConnectOptions, platform: Platform
       url: url.href,
       subprotocol: protocol === 'mqtt' ? 'mqtt' : 'tally.v1',
       ...(options.headers === undefined ? {} : { headers: options.headers }),
+      ...(options.tls === undefined ? {} : { tls: options.tls }),
     },
     openTransport,
     codec: await loadCodec(protocol),

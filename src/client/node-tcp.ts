@@ -1,5 +1,5 @@
 /** MQTT over TCP and TLS on Node, as a transport. */
-import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { OpenTransport, Transport, TransportHandler, TransportTarget } from './transport.js'
 
@@ -20,7 +20,9 @@ class NodeTcpTransport implements Transport {
     // WHATWG URLs keep the brackets of an IPv6 address.
     const host = url.hostname.replace(/^\[|\]$/g, '')
     const port = url.port === '' ? (isTls ? TLS_PORT : PORT) : Number(url.port)
-    this.#socket = isTls ? connectTls({ host, port, servername: host }) : connectTcp({ host, port })
+    this.#socket = isTls
+      ? connectTls({ ...target.tls, host, port, ...(isIP(host) ? {} : { servername: host }) })
+      : connectTcp({ host, port })
     this.#socket.setNoDelay(true)
     this.#socket.on(isTls ? 'secureConnect' : 'connect', () => handler.opened())
     this.#socket.on('data', (chunk: Uint8Array) => handler.received(chunk))

@@ -18,11 +18,12 @@ class NodeWebSocketTransport implements Transport {
 
   constructor(target: TransportTarget, handler: TransportHandler) {
     this.#handler = handler
-    const { url, subprotocol, headers } = target
+    const { url, subprotocol, headers, tls } = target
     this.#socket = new WebSocket(url, subprotocol, {
       perMessageDeflate: false,
       skipUTF8Validation: true,
       ...(headers === undefined ? {} : { headers }),
+      ...tls,
     })
     this.#socket.binaryType = 'nodebuffer'
     this.#socket.on('open', () => handler.opened())

@@ -26,11 +26,22 @@ export interface Transport {
   destroy(): void
 }
 
+/** How the broker's certificate is checked, and what we show for ourselves. PEM texts. */
+export interface TlsOptions {
+  readonly ca?: string
+  readonly cert?: string
+  readonly key?: string
+  /** false: any certificate will do. Only for trying things out. */
+  readonly rejectUnauthorized?: boolean
+}
+
 export interface TransportTarget {
   /** Complete, path included. */
   readonly url: string
   /** WebSocket only. */
   readonly subprotocol: string
   readonly headers?: Readonly<Record<string, string>>
+  /** Node only. */
+  readonly tls?: TlsOptions
 }
 export type OpenTransport = (target: TransportTarget, handler: TransportHandler) => Transport

@@ -7,7 +7,8 @@ import type { IncomingHttpHeaders } from 'node:http'
 
 export interface UpgradeEndpoint {
   readonly paths: readonly string[]
-  readonly subprotocol: string
+  /** The best one first. */
+  readonly subprotocols: readonly string[]
 }
 export interface UpgradeRequest {
   readonly method: string | undefined
@@ -46,8 +47,8 @@ export function chooseEndpoint<Endpoint extends UpgradeEndpoint>(
   const malformed = handshakeProblem(request)
   if (malformed !== undefined) return malformed
   const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim()) ?? []
-  if (!offered.includes(endpoint.subprotocol)) {
-    return { status: 400, detail: `offer the subprotocol ${endpoint.subprotocol} in Sec-WebSocket-Protocol` }
+  if (!endpoint.subprotocols.some((name) => offered.includes(name))) {
+    return { status: 400, detail: `offer the subprotocol ${endpoint.subprotocols[0]} in Sec-WebSocket-Protocol` }
   }
   const origin = request.headers.origin
   if (origin !== undefined && !isOriginAllowed(origin, request.localAddress, allowedOrigins)) {

@@ -26,6 +26,8 @@ export interface WsOptions {
   readonly closeTimeoutMs: number
   /** Absent: what the feature test says. */
   readonly writeFrames?: boolean
+  /** MQTT 3.1 too, whose clients offer a subprotocol of their own. Absent: no. */
+  readonly acceptMqtt31?: boolean
 }
 
 const FRAGMENTS_MAX = 1_024
@@ -55,13 +57,8 @@ export class WsTransport {
     this.#options = options
     this.writesFrames = options.writeFrames ?? canWriteFrames()
     this.#endpoints = [
-      {
-        paths: ['/tally'],
-        subprotocol: 'tally.v1',
-        codec: codecs.native,
-        server: webSocketServer('tally.v1', options),
-      },
-      { paths: ['/mqtt', '/'], subprotocol: 'mqtt', codec: codecs.mqtt, server: webSocketServer('mqtt', options) },
+      endpoint(['/tally'], ['tally.v1'], codecs.native, options),
+      endpoint(['/mqtt', '/'], options.acceptMqtt31 ? ['mqtt', 'mqttv3.1'] : ['mqtt'], codecs.mqtt, options),
     ]
   }
 
@@ -92,7 +89,16 @@ export class WsTransport {
   }
 }
 
-function webSocketServer(subprotocol: string, options: WsOptions): WebSocketServer {
+function endpoint(
+  paths: readonly string[],
+  subprotocols: readonly string[],
+  codec: Codec,
+  options: WsOptions,
+): Endpoint {
+  return { paths, subprotocols, codec, server: webSocketServer(subprotocols, options) }
+}
+
+function webSocketServer(subprotocols: readonly string[], options: WsOptions): WebSocketServer {
   // The published types lag behind: closeTimeout and maxPendingAutoPongs are missing there.
   const serverOptions: ServerOptions & { closeTimeout: number; maxPendingAutoPongs: number } = {
     noServer: true,
@@ -106,7 +112,8 @@ function webSocketServer(subprotocol: string, options: WsOptions): WebSocketServ
     maxPendingAutoPongs: PENDING_PONGS_MAX,
     closeTimeout: options.closeTimeoutMs,
     skipUTF8Validation: false,
-    handleProtocols: () => subprotocol,
+    // Whoever offers none of them does not come this far.
+    handleProtocols: (offered) => subprotocols.find((name) => offered.has(name)) ?? false,
     WebSocket: WsSocket as unknown as typeof WebSocket,
   }
   const server = new WebSocketServer(serverOptions)

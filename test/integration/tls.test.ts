@@ -7,7 +7,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls'
 import mqtt, { type MqttClient } from 'mqtt'
 import t from 'tap'
 import { PacketType } from '../../src/protocol/packets.js'
-import { CliProcess, startTallymq } from '../support/cli-process.js'
+import { CliProcess, startTallymq, tallymq } from '../support/cli-process.js'
 import { needs } from '../support/peers.js'
 import { makeCertificate, type TlsFiles } from '../support/tls-files.js'
 import { connectPacket, encode, packets, startBroker } from '../support/ws-clients.js'
@@ -165,4 +165,22 @@ t.test('files that cannot be used are named before anything listens', needs('ope
   })
   const wrong = { ...files, certificateFile: files.certificateFile.replace('broker.crt', 'no.crt') }
   await t.rejects(startBroker(t, withTls(wrong)), { code: 'TLS_FILES', message: /are no certificate and its key/ })
+})
+
+t.test('tallymq pub and sub over mqtts and wss, with a certificate of their own', needs('openssl'), async (t) => {
+  const directory = t.testdir()
+  const files = makeCertificate(directory, 'broker')
+  const own = makeCertificate(directory, 'device')
+  const broker = await startBroker(t, withTls(files, { caFile: own.certificateFile, requestClientCertificate: true }))
+  const shown = ['--cert', own.certificateFile, '--key', own.keyFile]
+  const trusting = ['--cafile', files.certificateFile]
+  for (const url of [broker.mqttsUrl as string, broker.httpUrl.replace('https', 'wss')]) {
+    const message = ['-t', 'a', '-q', '1', '-r', '-m', url]
+    t.match(await tallymq(['pub', '--url', url, ...trusting, ...shown, ...message]), { exitCode: 0 })
+    const heard = await tallymq(['sub', '--url', url, '--insecure', ...shown, '-t', 'a', '-C', '1'])
+    t.match(heard, { exitCode: 0, output: `${url}\n` })
+    t.not((await tallymq(['pub', '--url', url, ...shown, ...message])).exitCode, 0, 'nobody vouches for the broker')
+  }
+  const bare = await tallymq(['pub', '--url', 'mqtt://127.0.0.1:1', ...trusting, '-t', 'a', '-m', 'x'])
+  t.match(bare, { exitCode: 64, errors: /need an mqtts:/ })
 })

@@ -3,8 +3,8 @@ import t from 'tap'
 import { chooseEndpoint, isLoopbackAddress } from '../../../src/transport/ws-upgrade.js'
 
 const ENDPOINTS = [
-  { paths: ['/tally'], subprotocol: 'tally.v1' },
-  { paths: ['/mqtt', '/'], subprotocol: 'mqtt' },
+  { paths: ['/tally'], subprotocols: ['tally.v1'] },
+  { paths: ['/mqtt', '/'], subprotocols: ['mqtt'] },
 ]
 const HEADERS = {
   upgrade: 'websocket',
@@ -16,7 +16,7 @@ const GOOD = { method: 'GET', url: '/mqtt', headers: HEADERS, localAddress: '10.
 
 function status(change: object, allowedOrigins: readonly string[] = []): number | string {
   const chosen = chooseEndpoint({ ...GOOD, ...change }, ENDPOINTS, allowedOrigins)
-  return 'status' in chosen ? chosen.status : chosen.subprotocol
+  return 'status' in chosen ? chosen.status : String(chosen.subprotocols[0])
 }
 const withHeaders = (headers: object) => ({ headers: { ...HEADERS, ...headers } })
 
