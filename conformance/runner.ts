@@ -2,6 +2,7 @@
  * Runs every case on every URL and version, several at a time, and says how each ended. A case number is its chapter
  * and place: `connect-07`. Knows nothing about what a case does.
  */
+import { randomBytes } from 'node:crypto'
 import { Audit, PASSIVE_RULES } from './audit.js'
 import { CHAPTERS } from './cases/index.js'
 import { type Case, Context, type Options } from './context.js'
@@ -50,7 +51,7 @@ export function statementsOf(each: NumberedCase, version: Version): string[] {
 }
 
 export async function runAll(options: Options): Promise<CaseResult[]> {
-  const run = Date.now().toString(36).slice(-5)
+  const run = randomBytes(4).toString('hex')
   const jobs: { isSlow: boolean; start: () => Promise<CaseResult> }[] = []
   const audits: { audit: Audit; url: URL; version: Version }[] = []
   let count = 0

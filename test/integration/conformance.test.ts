@@ -23,49 +23,10 @@ interface VersionSummary {
   readonly remarks: readonly string[]
 }
 
-/** The password is "secret". */
-const SCRAM = [
-  '$scram-sha-256$i=15000$19YqIhUaeCjb8pTajEoGHA$yQENTsJjvkJz6ZhZRoHuebKPN4zIF2jWlfFBgVOK3Jw',
-  'G9lQ8LIoE7L/cBX0nOVrDTY+3MLheIhGXYMDPGarEJI',
-].join('$')
-
-/** Users and rules, no topic aliases, small packets: for the statements that need a broker that refuses something. */
-const LIMITED = `
-store: memory
-limits: { receiveMaximum: 8, topicAliasMaximum: 0, maximumPacketSize: 4096 }
-access:
-  mode: rules
-  users:
-    # The password is "secret".
-    - username: tester
-      passwordHash: $scrypt$ln=15,r=8,p=1$HD8N6kKZuR4bRiBQnjsw/w$1Dj6l/1evPRwQyKI30IWKpMn2EHN50olv1G99r7T8Cw
-      scramSha256: ${SCRAM}
-  rules:
-    - { username: tester, action: all, topicFilter: '#', effect: allow }
-    - { username: tester, action: publish, topicFilter: denied/t, effect: deny }
-    - { username: tester, action: subscribe, topicFilter: denied/t, effect: deny }
-log: { level: error }
-`
-/** Everything that can be switched off is. */
-const REDUCED = `
-store: memory
-mqtt:
-  maximumQoS: 1
-  retainAvailable: false
-  wildcardSubscriptionAvailable: false
-  subscriptionIdentifiersAvailable: false
-  sharedSubscriptionAvailable: false
-log: { level: error }
-`
-const OPEN = `
-store: memory
-limits: { receiveMaximum: 100 }
-log: { level: error }
-`
+const OWN_BROKER = `${CONFORMANCE}own-broker`
 
 t.test('every statement that passed passes, over TCP and WebSocket', async (t) => {
-  const directory = t.testdir({ 'open.yaml': OPEN, 'limited.yaml': LIMITED, 'reduced.yaml': REDUCED })
-  const program = `${directory}/conformance.mjs`
+  const program = `${t.testdir()}/conformance.mjs`
   await build({
     entryPoints: [`${CONFORMANCE}main.ts`],
     outfile: program,
@@ -74,9 +35,9 @@ t.test('every statement that passed passes, over TCP and WebSocket', async (t) =
     format: 'esm',
     target: 'node20',
   })
-  const open = await startBroker(t, ['--config', `${directory}/open.yaml`])
-  const limited = await startBroker(t, ['--config', `${directory}/limited.yaml`])
-  const reduced = await startBroker(t, ['--config', `${directory}/reduced.yaml`])
+  const open = await startBroker(t, ['--config', `${OWN_BROKER}/open.yaml`])
+  const limited = await startBroker(t, ['--config', `${OWN_BROKER}/limited.yaml`])
+  const reduced = await startBroker(t, ['--config', `${OWN_BROKER}/reduced.yaml`])
   const suite = new CliProcess(process.execPath, [
     program,
     '--json',
