@@ -180,6 +180,13 @@ t.test('mqttv5: mosquitto_rr asks, the native protocol answers where it was aske
   t.same([exitCode, output], [0, 'not 42|seven\n'])
 })
 
+t.test('mqttv31: where the broker is told to accept it, the old ones are served too', peer, async (t) => {
+  const port = portOf(await startBroker(t, { mqtt: { acceptMqtt31: true } }))
+  const sub = await MosquittoSub.start(t, port, 'mqttv31', ['-i', 'old', '-t', 'a/+', '-q', '2'])
+  for (const qos of LEVELS) await mosquittoPub(port, 'mqttv31', ['-i', 'pub', '-t', `a/${qos}`, '-m', 'x', '-q', qos])
+  t.same(await sub.lines.count(3), ['0|0|a/0|x', '1|0|a/1|x', '2|0|a/2|x'])
+})
+
 t.test('what MQTT 5 sent reaches MQTT 3.1.1 without its properties, and the other way round', peer, async (t) => {
   const port = portOf(await startBroker(t))
   const old = await MosquittoSub.start(t, port, 'mqttv311', ['-t', 'x', '-q', '2'], MESSAGE)

@@ -6,7 +6,7 @@ import type { Test } from 'tap'
 import { CliProcess, type CliResult } from './cli-process.js'
 import { Inbox } from './peers-inbox.js'
 
-export type MosquittoVersion = 'mqttv311' | 'mqttv5'
+export type MosquittoVersion = 'mqttv31' | 'mqttv311' | 'mqttv5'
 
 /** QoS, retain, topic, payload. */
 export const MESSAGE = '%q|%r|%t|%p'
