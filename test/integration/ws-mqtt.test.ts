@@ -1,4 +1,4 @@
-/** MQTT over WebSocket as clients send it: cut anywhere, empty frames, the subprotocol of 3.1; and Keep Alive on TCP. */
+/** MQTT over WebSocket as clients send it: cut anywhere, empty frames, the subprotocol of 3.1; Keep Alive on TCP. */
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import mqtt from 'mqtt'
