@@ -24,7 +24,7 @@ export class Checkpoint {
   #journalBytes = 0
   /** Of these, the bytes that the cycle under way will remove. */
   #targetBytes = 0
-  /** The record that was newest when the journal was half as long as starts a cycle, and the bytes up to it; 0: not yet. */
+  /** The record that was newest when the journal had half the length that starts a cycle, and the bytes up to it. */
   #agedRecord = 0
   #agedBytes = 0
   #rowsMax: number

@@ -1,7 +1,7 @@
 /**
  * Writes facts into the record that is open. The disk's bandwidth bounds the broker, so what repeats is left out: the
- * topic of the message before, the identifier that follows the last one, and neighbouring acknowledgements, which become
- * one fact with a count. The other half is `record-reader.ts`; what a fact means stands in `facts.ts`.
+ * topic of the message before, the identifier that follows the last one, and neighbouring acknowledgements, which
+ * become one fact with a count. The other half is `record-reader.ts`; what a fact means stands in `facts.ts`.
  */
 import { ByteWriter } from '../base/byte-writer.js'
 import type { DropReason, WillMessage } from '../protocol/packets.js'
