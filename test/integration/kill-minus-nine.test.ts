@@ -12,7 +12,7 @@ const KILLS = Number(process.env.TALLYMQ_KILLS ?? 50)
 const KILLS_ON_SLOW_DISK = 8
 const SEED = Number(process.env.TALLYMQ_SEED ?? Date.now() % 1_000_000)
 /** Packets that clients get before the broker is killed: from none to a good load. */
-const PACKETS_MAX = 4_000
+const PACKETS_MAX = 2_000
 
 interface Plan {
   readonly kills: number

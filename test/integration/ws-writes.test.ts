@@ -83,17 +83,24 @@ t.test('what one read of a publisher causes is one write for each subscriber', a
   t.same([...writes.values()], [1, 1, 1])
 })
 
-t.test('stopping acknowledges what was accepted, says goodbye, and is one promise', async (t) => {
-  const broker = await startBroker(t)
-  const client = await WsClient.open(broker)
-  client.send(connectPacket('c'), publish('a', Uint8Array.of(1), 7))
-  await client.packet(PacketType.CONNACK)
-  const closed = client.closed()
-  const stopped = broker.stop('other.example')
-  t.equal(broker.stop(), stopped)
-  t.match(await client.packet(PacketType.PUBACK), { packetId: 7 })
-  t.match(await client.packet(PacketType.DISCONNECT), { reasonCode: 0x8b })
-  t.equal((await closed).code, 3001)
-  await stopped
-  await t.rejects(fetch(`${broker.httpUrl}/readyz`))
-})
+for (const farewell of [
+  { reasonCode: 0x8b, closeCode: 3001 },
+  // Who is told where to go is told to go there [v5 4.11].
+  { reasonCode: 0x9c, closeCode: 3011, serverReference: 'other.example' },
+]) {
+  const { reasonCode, closeCode, serverReference } = farewell
+  t.test(`stopping acknowledges what was accepted, says goodbye with ${closeCode}, and is one promise`, async (t) => {
+    const broker = await startBroker(t)
+    const client = await WsClient.open(broker)
+    client.send(connectPacket('c'), publish('a', Uint8Array.of(1), 7))
+    await client.packet(PacketType.CONNACK)
+    const closed = client.closed()
+    const stopped = broker.stop(serverReference)
+    t.equal(broker.stop(), stopped)
+    t.match(await client.packet(PacketType.PUBACK), { packetId: 7 })
+    t.match(await client.packet(PacketType.DISCONNECT), { reasonCode })
+    t.equal((await closed).code, closeCode)
+    await stopped
+    await t.rejects(fetch(`${broker.httpUrl}/readyz`))
+  })
+}
