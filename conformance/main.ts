@@ -18,7 +18,7 @@ const USAGE = `Usage: npm run conformance -- --url <url> [options]
   --strict                what SHOULD be otherwise fails the run too (exit code 1)
   --statements <file>     writes the table of statements and results
   --long                  also the cases that send very much
-  --only <text>           only cases whose number contains this text
+  --only <text>           only cases whose number contains this text; several: with commas between them
   --deadline <ms>         how long an answer may take; default 10000
 
 What a listener with default settings does not show (cases without it are vacuous):

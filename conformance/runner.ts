@@ -62,7 +62,7 @@ export async function runAll(options: Options): Promise<CaseResult[]> {
       for (const each of ACTIVE) {
         if ((version === 5 ? each.v5 : each.v311) === undefined) continue
         if (each.isLong === true && !options.long) continue
-        if (options.only !== undefined && !each.id.includes(options.only)) continue
+        if (options.only !== undefined && !options.only.split(',').some((text) => each.id.includes(text))) continue
         count += 1
         const unique = `${run}${count.toString(36).padStart(3, '0')}`
         const context = new Context(options, url, version, audit, each.id, unique)
