@@ -223,7 +223,13 @@ export const OPTIONS_SCHEMA = z.strictObject({
     connectionsMax: whole(20_000, 1, 1_000_000, 'Open sockets on the HTTP port, WebSockets included.'),
   }),
   heartbeat: section({
-    pingIntervalMs: whole(30_000, 10, 3_600_000, 'How often every connection is pinged.', 'ms'),
+    pingIntervalMs: whole(
+      45_000,
+      10,
+      3_600_000,
+      'How often a connection is pinged; proxies often close after 60 s.',
+      'ms',
+    ),
     pongTimeoutMs: whole(15_000, 10, 3_600_000, 'How long an answer may take before the connection is closed.', 'ms'),
     connectTimeoutMs: whole(
       5_000,

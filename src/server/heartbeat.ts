@@ -37,8 +37,8 @@ export interface RoundTrip {
 }
 
 /** Every slot is compared once in this many ticks. */
-const SLICES = 5
-export const TICK_MS = 50
+const SLICES = 2
+export const TICK_MS = 125
 /** Every slot's deadlines are met this much late at most. */
 export const RESOLUTION_MS = SLICES * TICK_MS
 const NEVER = Number.POSITIVE_INFINITY

@@ -1,7 +1,7 @@
 /**
  * Idle native sessions over WebSocket: memory each costs the broker, and what their heartbeats cost in CPU.
  *
- * npm run bench:idle [-- --connections 10000 --seconds 40]
+ * npm run bench:idle [-- --connections 10000 --seconds 60]
  */
 import { parseArgs } from 'node:util'
 import { RawWebSocket } from './raw-websocket.mjs'
@@ -9,7 +9,7 @@ import { startTally, usage } from './targets.mjs'
 import { native } from './wire-native.mjs'
 
 const { values } = parseArgs({
-  options: { connections: { type: 'string', default: '10000' }, seconds: { type: 'string', default: '40' } },
+  options: { connections: { type: 'string', default: '10000' }, seconds: { type: 'string', default: '60' } },
 })
 const connections = Number(values.connections)
 const target = await startTally()

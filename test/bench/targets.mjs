@@ -10,10 +10,7 @@ const ROOT = join(HERE, '../..')
 /** The directory of durable data is on the disk of the project, not on a tmpfs. */
 const DATA_PARENT = process.env.TALLYMQ_BENCH_DIR ?? tmpdir()
 
-/** As `npm start` has it: what is in flight stays in the young generation, a tenth less CPU at QoS 1 and 2. */
-const YOUNG_GENERATION = ['--max-semi-space-size=32']
-
-export async function startTally({ dataDirectory, core = 0, args = [], nodeArgs = YOUNG_GENERATION } = {}) {
+export async function startTally({ dataDirectory, core = 0, args = [], nodeArgs = [] } = {}) {
   const directory = dataDirectory ?? mkdtempSync(join(DATA_PARENT, 'tallymq-bench-'))
   const command = [join(ROOT, 'dist/cli/main.js'), 'broker', '--data', directory]
   const flags = ['--http-port', '0', '--mqtt-port', '0', '--log-level', 'error', ...args]

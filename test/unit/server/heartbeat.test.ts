@@ -197,7 +197,7 @@ t.test('first pings of connections opened together are spread over half an inter
     const atMs = peer.pingsMs[0] as number
     perTick.set(atMs, (perTick.get(atMs) ?? 0) + 1)
   }
-  t.ok(perTick.size > 250, `${perTick.size} different moments`)
+  t.ok(perTick.size > 100, `${perTick.size} different moments`)
   t.ok(Math.max(...perTick.values()) <= 10)
 })
 

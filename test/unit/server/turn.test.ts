@@ -1,5 +1,6 @@
 /** The turn and the connection together: what leaves when, with how many writes, and what a failing disk does. */
 import t from 'tap'
+import { TICK_MS } from '../../../src/server/heartbeat.js'
 import { StoreError } from '../../../src/core/ports/store.js'
 import type { Delivery } from '../../../src/protocol/codec.js'
 import { PacketType } from '../../../src/protocol/packets.js'
@@ -279,7 +280,7 @@ t.test('time and background work of the core run in the turn', async (t) => {
   rig.shell.start()
   rig.pass(450)
   t.same(rig.core.log, [])
-  rig.pass(100)
+  rig.pass(50 + TICK_MS)
   t.same(rig.core.log, ['timeout'])
   rig.shell.stop()
 })
