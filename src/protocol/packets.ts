@@ -22,6 +22,11 @@ export const PacketType = {
   PINGRESP: 13,
   DISCONNECT: 14,
   AUTH: 15,
+  // Native protocol only; its number 19 is DELIVER, which this model calls PUBLISH.
+  PRODUCER_OPEN: 16,
+  PRODUCER_OPENED: 17,
+  PRODUCE: 18,
+  PRODUCED: 20,
 } as const
 export type PacketType = (typeof PacketType)[keyof typeof PacketType]
 
@@ -84,6 +89,16 @@ export interface ConnectPacket {
   password?: Uint8Array
   will?: WillMessage
   properties: ConnectProperties
+  /** Native only: how far the consumer's own transaction has come. Copies up to it are done. */
+  deliveryCursor?: DeliveryCursor
+}
+
+/** Native only: a place in the delivery sequence of one session. */
+export interface DeliveryCursor {
+  /** The session it belongs to, as CONNACK named it: another session counts from 1 again. */
+  sessionNumber: number
+  /** The highest delivery sequence that has been handled. 0: none. */
+  deliverySequence: number
 }
 
 export interface ConnackProperties {
@@ -135,6 +150,10 @@ export interface ConnackPacket {
   durability?: Durability
   /** Native only. */
   resume?: ResumeResult
+  /** Native only: names this session in cursors; never used again by another one. */
+  sessionNumber?: number
+  /** Native only: a random id of the broker's database; another one means that it was restored or replaced. */
+  incarnation?: string
 }
 
 export interface PublishPacket {
@@ -241,6 +260,98 @@ export interface AuthPacket {
   }
 }
 
+/** Why a producer is refused, or what is wrong with what it sent. Native protocol only, beside 0x87 and 0x97. */
+export const ProducerReason = {
+  SUCCESS: 0x00,
+  /** We do not know this producer, and it says that it has sent before: whether that was stored cannot be told. */
+  UNKNOWN_PRODUCER: 0xc0,
+  /** Another connection has opened this producer with a higher epoch. */
+  FENCED: 0xc1,
+  /** Sequences in between are missing; nothing was stored. `sequence` + 1 is what must come. */
+  SEQUENCE_GAP: 0xc2,
+  /** The same sequence with other content: two publishers use one producer id, or one was restored from a backup. */
+  DIVERGED: 0xc3,
+  /** Another message of the same atomic batch was refused. */
+  BATCH_REFUSED: 0xc4,
+  /** Too many refusals wait for the client to confirm that it knows of them; nothing was stored. */
+  UNCONFIRMED_REFUSALS: 0xc5,
+} as const
+
+/** Native only: a message that was not taken. Its sequence is used up all the same, so that the stream goes on. */
+export interface ProducerRefusal {
+  sequence: number
+  reasonCode: number
+  reasonString?: string
+}
+
+/** Native only: the client wants to publish as this producer on this connection. */
+export interface ProducerOpenPacket {
+  type: typeof PacketType.PRODUCER_OPEN
+  /** 1..65535, the client's short name for the producer on this connection. */
+  handle: number
+  /** 16 random bytes, made once and kept with the outbox. */
+  producerId: Uint8Array
+  /** The last sequence whose outcome the client has on disk; 0: none. */
+  confirmedSequence: number
+  /** 32 bytes: SHA-256 over all messages up to `confirmedSequence`, as sent. null: not known. */
+  digest: Uint8Array | null
+}
+
+/** Native only. */
+export interface ProducerOpenedPacket {
+  type: typeof PacketType.PRODUCER_OPENED
+  handle: number
+  reasonCode: number
+  /** Grows with every opening; 0 when refused. */
+  epoch: number
+  /** The highest sequence that is stored or refused. */
+  sequence: number
+  /** 32 bytes: SHA-256 over all messages up to `sequence`, as they came. null when refused. */
+  digest: Uint8Array | null
+  incarnation: string
+  /** Above `confirmedSequence`, ascending. */
+  refusals: readonly ProducerRefusal[]
+  reasonString?: string
+}
+
+export interface ProduceMessage {
+  topicName: string
+  payload: Uint8Array
+  qos: 1 | 2
+  retain: boolean
+  properties: PublishProperties | null
+}
+
+/** Native only: messages with consecutive sequences. What one packet holds is in one commit. */
+export interface ProducePacket {
+  type: typeof PacketType.PRODUCE
+  handle: number
+  /** Of the first message; the others count on from it. */
+  firstSequence: number
+  /** The last sequence whose outcome the client has on disk: refusals up to it are forgotten. */
+  confirmedSequence: number
+  /** true: all of them or none. */
+  isAtomic: boolean
+  messages: readonly ProduceMessage[]
+  /** The bytes of each message's array on the wire: what the digest is made of. */
+  encoded: readonly Uint8Array[]
+}
+
+/** Native only: acknowledges everything up to `sequence`; leaves after the commit that holds it. */
+export interface ProducedPacket {
+  type: typeof PacketType.PRODUCED
+  handle: number
+  reasonCode: number
+  sequence: number
+  /** 32 bytes: SHA-256 over all messages up to `sequence`. null with a failure. */
+  digest: Uint8Array | null
+  /** Among the messages of the PRODUCE this answers, ascending. */
+  refusals: readonly ProducerRefusal[]
+  reasonString?: string
+}
+
+export type ProducerPacket = ProducerOpenPacket | ProducerOpenedPacket | ProducePacket | ProducedPacket
+
 export type Packet =
   | ConnectPacket
   | ConnackPacket
@@ -254,6 +365,7 @@ export type Packet =
   | PingrespPacket
   | DisconnectPacket
   | AuthPacket
+  | ProducerPacket
 
 /** Highest value of a two-byte packet identifier [v5 MQTT-2.2.1-3]. */
 export const PACKET_ID_MAX = 65_535

@@ -5,7 +5,7 @@
  */
 import { unreachable } from '../../base/assert.js'
 import type { CodecLimits, PacketDecoder } from '../codec.js'
-import { type Packet, PacketType, type ProtocolLevel } from '../packets.js'
+import { type Packet, PacketType, type ProducerPacket, type ProtocolLevel } from '../packets.js'
 import { ProtocolError } from '../protocol-error.js'
 import { ReasonCode } from '../reason-codes.js'
 import { decodeAck } from './ack.js'
@@ -135,7 +135,7 @@ export class MqttDecoder implements PacketDecoder {
     const firstByte = bytes[offset] as number
     const reader = this.#reader
     reader.open(bytes, this.#bodyStart, this.#packetEnd)
-    const type = (firstByte >>> 4) as Exclude<PacketType, typeof PacketType.RESERVED> // refused with the header
+    const type = (firstByte >>> 4) as MqttPacketType // 0 was refused with the header
     const level = this.#level
     if (level === 0 || type === PacketType.CONNECT) return this.#readConnect()
     if (type === PacketType.PUBLISH) return decodePublish(reader, firstByte, level)
@@ -164,7 +164,9 @@ export class MqttDecoder implements PacketDecoder {
   }
 }
 
-type OtherType = Exclude<PacketType, typeof PacketType.RESERVED | typeof PacketType.CONNECT | typeof PacketType.PUBLISH>
+/** What fits into four bits. */
+type MqttPacketType = Exclude<PacketType, typeof PacketType.RESERVED | ProducerPacket['type']>
+type OtherType = Exclude<MqttPacketType, typeof PacketType.CONNECT | typeof PacketType.PUBLISH>
 
 function decodeOther(reader: PacketReader, type: OtherType, level: ProtocolLevel): Packet {
   switch (type) {

@@ -2,7 +2,7 @@
  * Collects the MQTT packets that go out on one connection. Packets that the connection's version does not have are
  * left out without a word, so that the core need not know who speaks which version.
  */
-import { unreachable } from '../../base/assert.js'
+import { assert, unreachable } from '../../base/assert.js'
 import type { Delivery, PacketWriter, Publication, WrittenBytes } from '../codec.js'
 import { type AckPacketType, type Packet, PacketType, type ProtocolLevel } from '../packets.js'
 import { encodeAck, encodeShortAck } from './ack.js'
@@ -102,6 +102,12 @@ export function encodePacket(out: PacketBuffer, packet: Packet, protocolLevel: P
       break
     case PacketType.AUTH:
       if (protocolLevel === 5) encodeAuth(out, packet)
+      break
+    case PacketType.PRODUCER_OPEN:
+    case PacketType.PRODUCER_OPENED:
+    case PacketType.PRODUCE:
+    case PacketType.PRODUCED:
+      assert(false, 'producers speak the native protocol')
       break
     default:
       unreachable(packet, 'packet type')

@@ -56,6 +56,11 @@ export function encodeFields(packet: Packet): Fields {
     }
     case PacketType.AUTH:
       return withoutTrailing([packet.type, packet.reasonCode, encodeProperties(packet.properties, 'AUTH')], 2)
+    case PacketType.PRODUCER_OPEN:
+    case PacketType.PRODUCER_OPENED:
+    case PacketType.PRODUCE:
+    case PacketType.PRODUCED:
+      assert(false, 'not on the wire yet')
   }
 }
 
