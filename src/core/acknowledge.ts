@@ -5,11 +5,14 @@
 import { type AckPacket, PACKET_ID_MAX, PacketType } from '../protocol/packets.js'
 import { ProtocolError } from '../protocol/protocol-error.js'
 import { isFailure, ReasonCode } from '../protocol/reason-codes.js'
+import { acknowledge } from './answer.js'
 import type { ClientConnection } from './connection.js'
 import { pump } from './deliver.js'
 import type { Copy } from './message.js'
 import type { Session } from './session.js'
 import type { BrokerState } from './state.js'
+
+const UNKNOWN = 'no QoS 2 message with this packet identifier is under way here'
 
 /** @returns whether this acknowledgement was waited for. */
 type Handler = (
@@ -73,7 +76,7 @@ function receivePubrec(
 ): boolean {
   const copy = session.inflight.get(packetId)
   if (copy === undefined || copy.qos !== 2) {
-    connection.link.acknowledgeAfterCommit(PacketType.PUBREL, packetId, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND)
+    answerUnknown(state, connection, PacketType.PUBREL, packetId)
     return false
   }
   const isAwaited = copy.state === 'sent'
@@ -94,7 +97,7 @@ function receivePubrec(
   }
   // A refusal ends the exchange: no PUBREL follows [v5 MQTT-4.3.3-4].
   if (isFailure(reasonCode)) finish(connection, session, copy)
-  else connection.link.acknowledgeAfterCommit(PacketType.PUBREL, packetId, ReasonCode.SUCCESS)
+  else acknowledge(state, connection, PacketType.PUBREL, packetId, ReasonCode.SUCCESS)
   return isAwaited
 }
 
@@ -120,9 +123,20 @@ function receivePubrel(state: BrokerState, connection: ClientConnection, session
   // An unknown id is answered all the same, or the client would ask for ever [v5 4.3.3, figure 4.3]. In a resumed
   // session it is no error: PUBCOMP got lost [v5 3.7.2.1]. MQTT.js takes 0x92 for a failed publish.
   const isExpected = isKnown || session.isResumed
-  const reasonCode = isExpected ? ReasonCode.SUCCESS : ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
-  connection.link.acknowledgeAfterCommit(PacketType.PUBCOMP, packetId, reasonCode)
+  if (isExpected) acknowledge(state, connection, PacketType.PUBCOMP, packetId, ReasonCode.SUCCESS)
+  else answerUnknown(state, connection, PacketType.PUBCOMP, packetId)
   return isKnown
+}
+
+function answerUnknown(
+  state: BrokerState,
+  connection: ClientConnection,
+  type: typeof PacketType.PUBREL | typeof PacketType.PUBCOMP,
+  packetId: number,
+): void {
+  // In the native protocol these become ranges again: six bytes must not call forth 65,535 sentences.
+  const detail = connection.link.description.protocol === 'mqtt' ? UNKNOWN : null
+  acknowledge(state, connection, type, packetId, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND, detail)
 }
 
 function finish(connection: ClientConnection, session: Session, copy: Copy): void {

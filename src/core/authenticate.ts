@@ -7,6 +7,7 @@ import { assert } from '../base/assert.js'
 import { type AuthPacket, type ConnectPacket, PacketType } from '../protocol/packets.js'
 import { ProtocolError } from '../protocol/protocol-error.js'
 import { isReasonCodeLegal, ReasonCode } from '../protocol/reason-codes.js'
+import { explain, fits } from './answer.js'
 import { accept, refuseConnect } from './connect.js'
 import type { ClientConnection } from './connection.js'
 import type { AuthenticationResult, AuthenticationStep } from './ports/access.js'
@@ -14,6 +15,8 @@ import { dismiss } from './session-life.js'
 import type { BrokerState } from './state.js'
 
 const NO_DATA = new Uint8Array(0)
+const CHALLENGED = 'the answer to this is expected as AUTH 0x18'
+const AUTHENTICATED_AGAIN = 'authenticated again'
 
 /** CONNECT is in order so far; `accept` or a refusal follows, now or later. */
 export function authenticate(
@@ -128,14 +131,16 @@ function sendAuth(
   authenticationData: Uint8Array,
   nowMs: number,
 ): void {
-  const { link, authentication, maximumPacketSize } = connection
+  const { link, authentication } = connection
   const properties: AuthPacket['properties'] = { authenticationMethod: authentication?.method as string }
   if (authenticationData.length > 0) properties.authenticationData = authenticationData
   const packet: AuthPacket = { type: PacketType.AUTH, reasonCode, properties }
-  if (link.packetSize(packet) <= maximumPacketSize) return link.send(packet)
-  // There is no sentence in it that could be left out [v5 MQTT-3.1.2-24].
-  const detail = 'the Maximum Packet Size leaves no room for the authentication'
-  refuse(state, connection, ReasonCode.PACKET_TOO_LARGE, detail, nowMs)
+  if (!fits(connection, packet)) {
+    const detail = 'the Maximum Packet Size leaves no room for the authentication' // [v5 MQTT-3.1.2-24]
+    return refuse(state, connection, ReasonCode.PACKET_TOO_LARGE, detail, nowMs)
+  }
+  explain(state, connection, packet, reasonCode === ReasonCode.SUCCESS ? AUTHENTICATED_AGAIN : CHALLENGED)
+  link.send(packet)
 }
 
 /** [v5 MQTT-4.12.0-4, 4.12.1-2] */

@@ -14,6 +14,7 @@ import {
 } from '../protocol/packets.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
 import { topicNameProblem } from '../protocol/topics.js'
+import { durabilityWanted, explain, fits } from './answer.js'
 import { authenticate } from './authenticate.js'
 import type { Authentication, ClientConnection } from './connection.js'
 import { pump } from './deliver.js'
@@ -21,7 +22,7 @@ import type { AuthenticationResult } from './ports/access.js'
 import { publishPresence } from './presence.js'
 import { startRetained } from './retained.js'
 import type { Session } from './session.js'
-import { attachConnection, dismiss, endSession, openSession, sendIfItFits } from './session-life.js'
+import { attachConnection, dismiss, endSession, openSession } from './session-life.js'
 import type { BrokerState } from './state.js'
 import { OutboundTopicAliases } from './topic-aliases.js'
 
@@ -34,8 +35,7 @@ export function receiveConnect(
   nowMs: number,
 ): void {
   connection.protocolLevel = packet.protocolLevel
-  // Before anything is answered: the answer must fit.
-  connection.maximumPacketSize = packet.properties.maximumPacketSize ?? Number.POSITIVE_INFINITY
+  takeWishes(state, connection, packet)
   connection.become('authenticating')
   const problem = connectProblem(state, packet)
   if (problem !== null) return refuseConnect(state, connection, packet.clientId, problem.reasonCode, problem.detail)
@@ -85,6 +85,16 @@ function connectProblem(state: BrokerState, packet: ConnectPacket): Problem | nu
   return { reasonCode: ReasonCode.TOPIC_NAME_INVALID, detail: `Will Topic: ${topicProblem}` }
 }
 
+/** What holds for every answer, also for one that refuses. */
+function takeWishes(state: BrokerState, connection: ClientConnection, packet: ConnectPacket): void {
+  const { properties } = packet
+  connection.maximumPacketSize = properties.maximumPacketSize ?? Number.POSITIVE_INFINITY
+  connection.isProblemInformationWanted = properties.requestProblemInformation !== 0
+  // Native clients have it in CONNACK, and ranges of acknowledgements that it would take apart.
+  const isMqtt = connection.link.description.protocol === 'mqtt'
+  connection.durability = isMqtt ? durabilityWanted(packet, state.ports.durability) : null
+}
+
 /** The client has been authenticated, or not. */
 export function accept(
   state: BrokerState,
@@ -114,7 +124,9 @@ export function accept(
   connection.become('connected')
   attachConnection(state, session, connection, terms)
   const resume = resumeResult(session)
-  connection.link.sendAfterCommit(connack(state, connection, packet, expirySec, kept !== undefined, resume))
+  const answer = connack(state, connection, packet, expirySec, kept !== undefined, resume)
+  explain(state, connection, answer, null)
+  connection.link.sendAfterCommit(answer)
   const { events } = state.ports
   events.emit({
     type: 'connected',
@@ -218,7 +230,6 @@ function takeTerms(state: BrokerState, connection: ClientConnection, packet: Con
     bound > 0 && packet.protocolLevel === 5 && (packet.keepAliveSec === 0 || packet.keepAliveSec > bound)
   connection.keepAliveSec = isKeepAliveBound ? bound : packet.keepAliveSec
   connection.receiveMaximum = properties.receiveMaximum ?? PACKET_ID_MAX
-  connection.isProblemInformationWanted = properties.requestProblemInformation !== 0
   const aliasMaximum = properties.topicAliasMaximum ?? 0
   if (aliasMaximum === 0) return
   const afterCommit = Math.min(Math.ceil(aliasMaximum / 2), 512)
@@ -279,7 +290,7 @@ function addResponseInformation(state: BrokerState, connection: ClientConnection
   const prefix = state.features.responseInformationPrefix
   if (prefix === null || /[/+#]/.test(connection.clientId)) return
   answer.properties.responseInformation = `${prefix}/${connection.clientId}`
-  if (connection.link.packetSize(answer) > connection.maximumPacketSize) delete answer.properties.responseInformation
+  if (!fits(connection, answer)) delete answer.properties.responseInformation
 }
 
 function connackFits(
@@ -288,10 +299,8 @@ function connackFits(
   packet: ConnectPacket,
   sessionExpiryIntervalSec: number,
 ): boolean {
-  const { link, maximumPacketSize } = connection
-  if (maximumPacketSize === Number.POSITIVE_INFINITY) return true
-  const answer = connack(state, connection, packet, sessionExpiryIntervalSec, false, NOTHING_TO_RESUME)
-  return link.packetSize(answer) <= maximumPacketSize
+  if (connection.maximumPacketSize === Number.POSITIVE_INFINITY) return true
+  return fits(connection, connack(state, connection, packet, sessionExpiryIntervalSec, false, NOTHING_TO_RESUME))
 }
 
 function resumeResult(session: Session): ResumeResult {
@@ -323,8 +332,8 @@ export function refuseConnect(
   state.ports.events.emit({ type: 'connect-refused', clientId, link: link.description, reasonCode, detail })
   connection.become('closed')
   state.connections.delete(connection)
-  const properties: ConnackProperties = { reasonString: detail }
-  const packet: ConnackPacket = { type: PacketType.CONNACK, sessionPresent: false, reasonCode, properties }
-  sendIfItFits(connection, packet, { ...packet, properties: {} })
+  const packet: ConnackPacket = { type: PacketType.CONNACK, sessionPresent: false, reasonCode, properties: {} }
+  explain(state, connection, packet, detail)
+  if (fits(connection, packet)) link.send(packet) // [v5 MQTT-3.1.2-24]
   link.close(reasonCode, detail)
 }

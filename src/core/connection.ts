@@ -7,7 +7,13 @@
  *          └────────────────────────┴─────────▶ closed ◀──┘
  */
 import { assert } from '../base/assert.js'
-import { type ConnectPacket, PACKET_ID_MAX, PacketType, type ProtocolLevel } from '../protocol/packets.js'
+import {
+  type ConnectPacket,
+  PACKET_ID_MAX,
+  PacketType,
+  type ProtocolLevel,
+  type UserProperties,
+} from '../protocol/packets.js'
 import type { Copy } from './message.js'
 import type { AuthenticationExchange } from './ports/access.js'
 import type { Link } from './ports/link.js'
@@ -73,6 +79,8 @@ export class ClientConnection {
   maximumPacketSize = Number.POSITIVE_INFINITY
   /** False: no reason strings and user properties except where always allowed [v5 MQTT-3.1.2-29]. */
   isProblemInformationWanted = true
+  /** What it asked to be told with every answer; null: nothing. */
+  durability: UserProperties | null = null
   inboundAliases: InboundTopicAliases | null = null
   /** One set for each box of the link: what leaves at once overtakes what waits for a commit, and would use what the
    * peer has not learnt yet. */

@@ -5,6 +5,8 @@
  */
 import type { Delivery, Publication } from '../protocol/codec.js'
 import { type DropReason, PacketType, type QoS } from '../protocol/packets.js'
+import { ReasonCode } from '../protocol/reason-codes.js'
+import { acknowledge } from './answer.js'
 import type { ClientConnection } from './connection.js'
 import { Copy, type CopyTerms, type Message } from './message.js'
 import type { Session } from './session.js'
@@ -180,7 +182,7 @@ function pumpResend(state: BrokerState, session: Session, connection: ClientConn
     if (copy.state === 'released') {
       copy.isOnWire = true
       connection.outstanding += 1
-      connection.link.acknowledgeAfterCommit(PacketType.PUBREL, copy.packetId, 0)
+      acknowledge(state, connection, PacketType.PUBREL, copy.packetId, ReasonCode.SUCCESS)
       continue
     }
     let message = copy.message

@@ -7,6 +7,7 @@ import { PacketType, type PublishPacket, type PublishProperties, type QoS } from
 import { ProtocolError } from '../protocol/protocol-error.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
 import { topicNameProblem } from '../protocol/topics.js'
+import { acknowledge } from './answer.js'
 import type { ClientConnection } from './connection.js'
 import { deliverQoS0, deliverStored, isQueueFull } from './deliver.js'
 import { Message, TransientPublication } from './message.js'
@@ -42,7 +43,7 @@ export function receivePublish(
   packet.topicName = resolveTopicName(state, connection, packet)
   if (packet.qos === 2 && session.receipts.has(packet.packetId)) {
     state.counters.duplicatesRefused += 1
-    connection.link.acknowledgeAfterCommit(PacketType.PUBREC, packet.packetId, ReasonCode.SUCCESS)
+    acknowledge(state, connection, PacketType.PUBREC, packet.packetId, ReasonCode.SUCCESS)
     return
   }
   if (packet.qos > 0) takeReceiveQuota(state, connection, packet.qos)
@@ -61,7 +62,7 @@ export function receivePublish(
   if (packet.qos === 0) return
   const type = packet.qos === 1 ? PacketType.PUBACK : PacketType.PUBREC
   const reasonCode = isMatched ? ReasonCode.SUCCESS : ReasonCode.NO_MATCHING_SUBSCRIBERS
-  connection.link.acknowledgeAfterCommit(type, packet.packetId, reasonCode)
+  acknowledge(state, connection, type, packet.packetId, reasonCode)
 }
 
 /** CONNACK said so. Before MQTT 5 it could not; the close is all there is then [v5 MQTT-3.2.2-11, 3.2.2-14]. */
@@ -164,15 +165,7 @@ function refuse(state: BrokerState, connection: ClientConnection, packet: Publis
   state.counters.publishesRefused += 1
   if (packet.qos === 0) return
   const type = packet.qos === 1 ? PacketType.PUBACK : PacketType.PUBREC
-  if (connection.protocolLevel === 5 && connection.isProblemInformationWanted) {
-    const { reasonCode, detail } = refusal
-    const answer = { type, packetId: packet.packetId, reasonCode, properties: { reasonString: detail } }
-    if (connection.link.packetSize(answer) <= connection.maximumPacketSize) {
-      connection.link.sendAfterCommit(answer)
-      return
-    }
-  }
-  connection.link.acknowledgeAfterCommit(type, packet.packetId, refusal.reasonCode)
+  acknowledge(state, connection, type, packet.packetId, refusal.reasonCode, refusal.detail)
 }
 
 /**

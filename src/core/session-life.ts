@@ -3,9 +3,10 @@
  * cleared and the message it becomes are in one journal record [v5 3.1.2.5, 3.1.3.2.2].
  */
 import { assert } from '../base/assert.js'
-import type { DisconnectPacket, DisconnectProperties, Packet, WillMessage } from '../protocol/packets.js'
+import type { DisconnectPacket, WillMessage } from '../protocol/packets.js'
 import { PacketType, SESSION_NEVER_EXPIRES_SEC } from '../protocol/packets.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
+import { explain, fits } from './answer.js'
 import type { ClientConnection } from './connection.js'
 import { deliverStored, dropCopy } from './deliver.js'
 import type { Copy } from './message.js'
@@ -310,26 +311,15 @@ export function dismiss(
   connection.become('closed')
   state.connections.delete(connection)
   if (wasConnected && connection.protocolLevel === 5) {
-    const properties: DisconnectProperties = {}
-    // Allowed whatever Request Problem Information says [v5 MQTT-3.1.2-29].
-    properties.reasonString = detail
-    if (serverReference !== undefined) properties.serverReference = serverReference
-    const packet: DisconnectPacket = { type: PacketType.DISCONNECT, reasonCode, properties }
-    const bare: DisconnectPacket = { ...packet, properties: null }
-    const withoutSentence = serverReference === undefined ? bare : { ...packet, properties: { serverReference } }
-    const fits = connection.link.packetSize(withoutSentence) <= connection.maximumPacketSize
-    sendIfItFits(connection, packet, fits ? withoutSentence : bare)
+    const packet: DisconnectPacket = { type: PacketType.DISCONNECT, reasonCode, properties: null }
+    if (serverReference !== undefined) packet.properties = { serverReference }
+    if (!fits(connection, packet)) packet.properties = null
+    explain(state, connection, packet, detail)
+    if (fits(connection, packet)) connection.link.send(packet) // [v5 MQTT-3.1.2-24]
   }
   connection.link.close(reasonCode, detail)
   if (session === null || !wasConnected) return
   const sessionExpiryIntervalSec = session.sessionExpiryIntervalSec
   const isWillDue = reasonCode !== ReasonCode.NORMAL_DISCONNECTION
   detachConnection(state, connection, { reasonCode, detail, isWillDue, sessionExpiryIntervalSec }, nowMs)
-}
-
-/** The packet, else the one without its sentence, else none: the peer set the bound [v5 MQTT-3.1.2-24, 3.14.2-3]. */
-export function sendIfItFits(connection: ClientConnection, packet: Packet, bare: Packet): void {
-  const { link, maximumPacketSize } = connection
-  if (link.packetSize(packet) <= maximumPacketSize) link.send(packet)
-  else if (link.packetSize(bare) <= maximumPacketSize) link.send(bare)
 }

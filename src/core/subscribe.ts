@@ -12,10 +12,25 @@ import { PacketType } from '../protocol/packets.js'
 import { ProtocolError } from '../protocol/protocol-error.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
 import { parseFilter, type ParsedFilter, topicFilterProblem } from '../protocol/topics.js'
+import { explain, fits } from './answer.js'
 import type { ClientConnection } from './connection.js'
 import { changeRetained, startRetained } from './retained.js'
 import type { Session, SessionSubscription } from './session.js'
 import type { BrokerState } from './state.js'
+
+/** Why a topic filter is not granted, or not taken off. */
+interface Refused {
+  readonly reasonCode: number
+  readonly detail: string
+}
+const INVALID_SHARE: Refused = {
+  reasonCode: ReasonCode.TOPIC_FILTER_INVALID,
+  detail: 'a shared subscription is $share/, a name without wildcards, / and a topic filter',
+}
+const NOT_SUBSCRIBED: Refused = {
+  reasonCode: ReasonCode.NO_SUBSCRIPTION_EXISTED,
+  detail: 'there is no subscription to it',
+}
 
 export function receiveSubscribe(
   state: BrokerState,
@@ -28,10 +43,12 @@ export function receiveSubscribe(
   for (const request of packet.subscriptions) checkNoLocal(request)
   const reasonCodes: number[] = []
   const withRetained: SessionSubscription[] = []
+  let problem: string | null = null
   for (const request of packet.subscriptions) {
     const granted = subscribe(state, connection, session, request, packet.properties.subscriptionIdentifier ?? 0)
-    if (typeof granted === 'number') {
-      reasonCodes.push(granted)
+    if ('detail' in granted) {
+      reasonCodes.push(granted.reasonCode)
+      problem ??= `topic filter ${reasonCodes.length}: ${granted.detail}`
       continue
     }
     reasonCodes.push(granted.subscription.qos)
@@ -39,7 +56,7 @@ export function receiveSubscribe(
     else changeRetained(connection, granted.subscription)
   }
   const suback: SubackPacket = { type: PacketType.SUBACK, packetId: packet.packetId, reasonCodes, properties: null }
-  answer(connection, suback)
+  answer(state, connection, suback, problem)
   // After the SUBACK: either order is legal, but simple clients break on the other one.
   for (const subscription of withRetained) startRetained(state, connection, subscription)
 }
@@ -61,27 +78,29 @@ interface Granted {
   readonly isRetainedWanted: boolean
 }
 
-/** @returns the reason code of the refusal, or what was granted. */
 function subscribe(
   state: BrokerState,
   connection: ClientConnection,
   session: Session,
   request: SubscriptionRequest,
   subscriptionIdentifier: number,
-): number | Granted {
+): Granted | Refused {
   const parsed = parseFilter(request.topicFilter, state.limits)
-  if (parsed === undefined || topicFilterProblem(parsed.topicFilter, state.limits) !== undefined) {
-    return ReasonCode.TOPIC_FILTER_INVALID
-  }
+  if (parsed === undefined) return INVALID_SHARE
+  const problem = topicFilterProblem(parsed.topicFilter, state.limits)
+  if (problem !== undefined) return { reasonCode: ReasonCode.TOPIC_FILTER_INVALID, detail: problem }
   const unsupported = unsupportedIn(state, parsed, subscriptionIdentifier)
   if (unsupported !== null) return unsupported
   const access = state.ports.access
   if (!access.allowsEverything && !access.authorize(session, 'subscribe', parsed.topicFilter)) {
-    return ReasonCode.NOT_AUTHORIZED
+    const detail = 'subscribing to it is not allowed for this client'
+    return { reasonCode: ReasonCode.NOT_AUTHORIZED, detail }
   }
   const existing = session.findSubscription(parsed.shareName, parsed.topicFilter)
-  if (existing === undefined && session.subscriptions.size >= state.limits.subscriptionsPerSessionMax) {
-    return ReasonCode.QUOTA_EXCEEDED
+  const { subscriptionsPerSessionMax } = state.limits
+  if (existing === undefined && session.subscriptions.size >= subscriptionsPerSessionMax) {
+    const detail = `a session has at most ${subscriptionsPerSessionMax} subscriptions here`
+    return { reasonCode: ReasonCode.QUOTA_EXCEEDED, detail }
   }
   const { maximumQoS, retainAvailable } = state.features
   const isRetainedWanted = retainAvailable && wantsRetained(connection, request, parsed, existing !== undefined)
@@ -106,16 +125,19 @@ function subscribe(
 }
 
 /** What is switched off is refused filter by filter, so that the rest of the SUBSCRIBE is granted [v5 3.9.3]. */
-function unsupportedIn(state: BrokerState, parsed: ParsedFilter, subscriptionIdentifier: number): number | null {
+function unsupportedIn(state: BrokerState, parsed: ParsedFilter, subscriptionIdentifier: number): Refused | null {
   const { features } = state
   if (!features.sharedSubscriptionAvailable && parsed.shareName !== null) {
-    return ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
+    const detail = 'shared subscriptions are switched off here'
+    return { reasonCode: ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED, detail }
   }
   if (!features.subscriptionIdentifiersAvailable && subscriptionIdentifier !== 0) {
-    return ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED
+    const detail = 'subscription identifiers are switched off here'
+    return { reasonCode: ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED, detail }
   }
   if (features.wildcardSubscriptionAvailable || !/[+#]/.test(parsed.topicFilter)) return null
-  return ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED
+  const detail = 'wildcards (+ and #) are switched off here'
+  return { reasonCode: ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED, detail }
 }
 
 /** No retained messages on shared subscriptions [v5 4.8.2]; else as Retain Handling says [v5 MQTT-3.3.1-9..11]. */
@@ -167,29 +189,46 @@ export function receiveUnsubscribe(
   packet: UnsubscribePacket,
 ): void {
   checkFilterCount(state, packet.topicFilters.length)
-  const reasonCodes = packet.topicFilters.map((requested) => unsubscribe(state, connection, session, requested))
+  const reasonCodes: number[] = []
+  let problem: string | null = null
+  for (const requested of packet.topicFilters) {
+    const refused = unsubscribe(state, connection, session, requested)
+    reasonCodes.push(refused?.reasonCode ?? ReasonCode.SUCCESS)
+    if (refused !== null) problem ??= `topic filter ${reasonCodes.length}: ${refused.detail}`
+  }
   const unsuback: UnsubackPacket = {
     type: PacketType.UNSUBACK,
     packetId: packet.packetId,
     reasonCodes,
     properties: null,
   }
-  answer(connection, unsuback)
+  answer(state, connection, unsuback, problem)
 }
 
-/** Nothing in it can be left out; one that the client has no room for is not sent [v5 MQTT-3.1.2-24]. */
-function answer({ link, maximumPacketSize }: ClientConnection, packet: SubackPacket | UnsubackPacket): void {
-  const fits = maximumPacketSize === Number.POSITIVE_INFINITY || link.packetSize(packet) <= maximumPacketSize
-  if (fits) link.sendAfterCommit(packet)
+/** The codes cannot be left out; where the client has no room for them nothing is sent [v5 MQTT-3.1.2-24]. */
+function answer(
+  state: BrokerState,
+  connection: ClientConnection,
+  packet: SubackPacket | UnsubackPacket,
+  problem: string | null,
+): void {
+  if (!fits(connection, packet)) return
+  explain(state, connection, packet, problem)
+  connection.link.sendAfterCommit(packet)
 }
 
-function unsubscribe(state: BrokerState, connection: ClientConnection, session: Session, requested: string): number {
+/** @returns null: it is done. */
+function unsubscribe(
+  state: BrokerState,
+  connection: ClientConnection,
+  session: Session,
+  requested: string,
+): Refused | null {
   const parsed = parseFilter(requested, state.limits)
-  if (parsed === undefined || topicFilterProblem(parsed.topicFilter, state.limits) !== undefined) {
-    return ReasonCode.TOPIC_FILTER_INVALID
-  }
-  if (!removeSubscription(state, session, parsed.shareName, parsed.topicFilter))
-    return ReasonCode.NO_SUBSCRIPTION_EXISTED
+  if (parsed === undefined) return INVALID_SHARE
+  const problem = topicFilterProblem(parsed.topicFilter, state.limits)
+  if (problem !== undefined) return { reasonCode: ReasonCode.TOPIC_FILTER_INVALID, detail: problem }
+  if (!removeSubscription(state, session, parsed.shareName, parsed.topicFilter)) return NOT_SUBSCRIBED
   const { retainedJobs } = connection
   if (retainedJobs !== null) {
     const kept = retainedJobs.filter(({ subscription }) => !isSame(subscription, parsed))
@@ -199,7 +238,7 @@ function unsubscribe(state: BrokerState, connection: ClientConnection, session: 
     state.touch(session)
     state.record.unsubscribed(session.number, parsed.shareName, parsed.topicFilter)
   }
-  return ReasonCode.SUCCESS
+  return null
 }
 
 function isSame(subscription: SessionSubscription, parsed: ParsedFilter): boolean {

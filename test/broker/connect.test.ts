@@ -21,7 +21,9 @@ function assertRefused(t: Tester, host: TestBroker, client: TestClient, reasonCo
   const [connack] = client.take('CONNACK')
   t.equal(connack?.reasonCode, reasonCode)
   t.equal(connack?.sessionPresent, false)
-  t.ok((connack?.properties.reasonString?.length ?? 0) > 10, 'the refusal says what to change')
+  t.ok((client.link.closedWith?.detail.length ?? 0) > 10, 'the refusal says what to change')
+  const said = client.connection.protocolLevel === 5 ? client.link.closedWith?.detail : undefined
+  t.equal(connack?.properties.reasonString, said)
   t.equal(client.link.closedWith?.reasonCode, reasonCode)
   t.equal(client.connection.state, 'closed')
   t.equal(host.events.filter(({ type }) => type === 'connect-refused').length, 1)

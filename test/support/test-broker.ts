@@ -340,7 +340,8 @@ export class MemoryLink implements Link {
   packetSize(packet: Packet): number {
     // As on the wire, so that a small Maximum Packet Size lets a client in.
     if (packet.type === PacketType.CONNACK && packet.reasonCode === 0) {
-      return 20 + (packet.properties.responseInformation?.length ?? 0)
+      const { responseInformation, userProperties } = packet.properties
+      return 20 + (responseInformation?.length ?? 0) + (userProperties?.join().length ?? 0)
     }
     return JSON.stringify(packet).length
   }
