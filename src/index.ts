@@ -1,4 +1,5 @@
 /** The public API of `tallymq`: a broker to run inside another program. The client is `tallymq/client`. */
+export { type VerifyOptions, type VerifyReport, verifyStore } from './audit/verify-store.js'
 export { OptionsError, type OptionsProblem, parseOptions } from './config/options.js'
 export type { Options, OptionsInput } from './config/options.js'
 export { BrokerCounters } from './core/ports/events.js'

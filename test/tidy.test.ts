@@ -34,6 +34,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   base: [],
   protocol: ['base'],
   core: ['protocol', 'base'],
+  audit: ['core', 'protocol', 'base'],
   server: ['core', 'protocol', 'base'],
   storage: ['core/ports', 'core/limits', 'protocol', 'base'],
   transport: ['core/ports', 'core/limits', 'protocol', 'base'],
@@ -44,7 +45,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   cli: ['client', 'config', 'index'],
   // The composition root and the public exports see everything.
   main: ['config', 'server', 'storage', 'transport', 'auth', 'telemetry', 'core', 'protocol', 'base', 'main'],
-  index: ['main', 'config', 'client', 'server', 'core', 'protocol', 'base'],
+  index: ['main', 'audit', 'config', 'client', 'server', 'core', 'protocol', 'base'],
 }
 
 /** Which part of the source a package may be used in: elsewhere it would leak into everything. */
@@ -58,7 +59,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   commander: ['cli/'],
 }
 
-const NODE_FREE = ['base/', 'protocol/', 'core/']
+const NODE_FREE = ['base/', 'protocol/', 'core/', 'audit/']
 /** The browser build of the SDK holds every other file of client/. */
 const CLIENT_ON_NODE = ['client/index.ts', 'client/node-tcp.ts', 'client/node-websocket.ts', 'client/outbox-lmdb.ts']
 

@@ -11,7 +11,7 @@ import { ByteWriter } from '../base/byte-writer.js'
 import { IdWindow } from '../base/id-window.js'
 import { Message } from './message.js'
 import { type Store, StoreError, type StoreOperation } from './ports/store.js'
-import { readBody, writeBody } from './stored-body.js'
+import { readBody, type StoredBody, writeBody } from './stored-body.js'
 import { numberKey } from './store-keys.js'
 
 interface DirtyCount {
@@ -69,10 +69,7 @@ export class MessageTable {
   #row(messageId: number): { message: Message; record: number; references: number } | undefined {
     const value = this.#store.get('messages', numberKey(messageId))
     if (value === undefined) return undefined
-    const reader = new ByteReader(value)
-    const record = reader.varint()
-    const references = reader.varint()
-    const body = readBody(reader)
+    const { record, references, body } = readMessageRow(value)
     const message = new Message(messageId, body.topicName, body.payload, body.properties, body.qos, body.expiresAtMs)
     message.row = 'stored'
     return { message, record, references }
@@ -216,6 +213,13 @@ export class MessageTable {
     this.#sealed = []
     this.#sealedCounts.clear()
   }
+}
+
+export function readMessageRow(row: Uint8Array): { record: number; references: number; body: StoredBody } {
+  const reader = new ByteReader(row)
+  const read = { record: reader.varint(), references: reader.varint(), body: readBody(reader) }
+  assert(reader.isAtEnd, 'the row of a message is read to its end')
+  return read
 }
 
 function messageRow(message: Message, record: number): Uint8Array {

@@ -120,7 +120,9 @@ export function retainedCommitted(state: BrokerState, record: number, sealed: re
 
 export function readRetainedRow(row: Uint8Array): { record: number; body: StoredBody } {
   const reader = new ByteReader(row)
-  return { record: reader.varint(), body: readBody(reader) }
+  const read = { record: reader.varint(), body: readBody(reader) }
+  assert(reader.isAtEnd, 'the row of a retained message is read to its end')
+  return read
 }
 
 function bodyOf(state: BrokerState, message: RetainedMessage): StoredBody {

@@ -145,9 +145,17 @@ export function queueLoader(state: BrokerState, session: Session): ChunkLoader {
       if (row === undefined) {
         throw new StoreError('STORE_CORRUPT', `chunk ${chunk} of the queue of session ${session.number} is missing`)
       }
-      return readList(new ByteReader(row), readCopy)
+      return readChunkRow(row)
     },
   }
+}
+
+/** The copies of a chunk of a queue, oldest first. */
+export function readChunkRow(row: Uint8Array): readonly Copy[] {
+  const reader = new ByteReader(row)
+  const copies = readList(reader, readCopy)
+  assert(reader.isAtEnd, 'a chunk of a queue is read to its end')
+  return copies
 }
 
 function readList<T>(reader: ByteReader, read: (reader: ByteReader) => T): T[] {

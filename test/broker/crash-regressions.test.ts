@@ -2,7 +2,7 @@
 import t from 'tap'
 import { PacketType } from '../../src/protocol/packets.js'
 import type { MemoryStore } from '../../src/storage/memory/memory-store.js'
-import { checkRows, rowCounts } from '../support/durable-state.js'
+import { checkStore, rowCounts } from '../support/durable-state.js'
 import { type TestBroker, testBroker } from '../support/test-broker.js'
 
 const SLOW_TRIM = { checkpointTrimmedPerCommit: 1 }
@@ -72,7 +72,7 @@ t.test(
       t.same(next.resume('heir').drain(), ['one', 'two'])
       next.core.checkpoint()
       next.settle()
-      checkRows(next.core.state)
+      checkStore(next.store)
       t.equal(rowCounts(next.store).messages + rowCounts(next.store).references, 0)
     }
   },

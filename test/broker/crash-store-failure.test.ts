@@ -1,7 +1,7 @@
 /** Every store operation of a fixed script fails once: nothing that was promised before is missing afterwards. */
 import t from 'tap'
 import { MemoryStore } from '../../src/storage/memory/memory-store.js'
-import { checkRows, copyStore } from '../support/durable-state.js'
+import { checkStore, copyStore } from '../support/durable-state.js'
 import { FailingStore, type FailingStoreOptions } from '../support/failing-store.js'
 import { runStoreScript, type ScriptEnd } from '../support/store-script.js'
 import { testBroker } from '../support/test-broker.js'
@@ -47,6 +47,7 @@ async function failOnce(disk: MemoryStore, options: FailingStoreOptions): Promis
 
 /** Starts a broker on what the disk has, and lets the consumer fetch the rest. */
 function promisesBroken(disk: MemoryStore, end: ScriptEnd): string | null {
+  checkStore(disk)
   const host = testBroker({ store: copyStore(disk), clock: end.clock })
   const rest = host.resume('consumer').drain()
   for (const key of end.promised.keys()) {
@@ -60,6 +61,6 @@ function promisesBroken(disk: MemoryStore, end: ScriptEnd): string | null {
     return 'm9 is not retained'
   host.core.checkpoint()
   host.settle()
-  checkRows(host.core.state)
+  checkStore(host.store)
   return null
 }

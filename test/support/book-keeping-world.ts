@@ -7,7 +7,7 @@ import { MemoryStore } from '../../src/storage/memory/memory-store.js'
 import { Breach, Ledger } from './book-keeping.js'
 import { Consumer, type ConsumerOptions } from './book-keeping-consumer.js'
 import { Publisher } from './book-keeping-publisher.js'
-import { checkRows, copyStore, durableState, recoveredState, rowCounts } from './durable-state.js'
+import { checkStore, copyStore, durableState, recoveredState, rowCounts } from './durable-state.js'
 import { FakeClock } from './fake-clock.js'
 import { Random } from './random.js'
 import { TestBroker, type TestBrokerOptions } from './test-broker.js'
@@ -147,7 +147,9 @@ export class World {
     const surviving = this.random.below(store.pendingCommits + 1)
     for (const publisher of this.publishers) if (publisher.isConnected) publisher.crashed()
     for (const consumer of this.consumers) if (consumer.isConnected) consumer.gone()
-    this.host = new TestBroker({ ...this.#options, store: store.crash(surviving) })
+    const survivor = store.crash(surviving)
+    checkStore(survivor)
+    this.host = new TestBroker({ ...this.#options, store: survivor })
   }
 
   /** Whatever is durable now says the same to a broker that starts from it as to the one that runs. */
@@ -155,7 +157,9 @@ export class World {
     this.#settle()
     this.comparisons += 1
     const live = durableState(this.host.core.state)
-    const recovered = recoveredState(copyStore(this.host.store), this.host.core.state.ports)
+    const copy = copyStore(this.host.store)
+    checkStore(copy)
+    const recovered = recoveredState(copy, this.host.core.state.ports)
     assertSame(live, recovered, 'after a restart')
   }
 
@@ -171,7 +175,6 @@ export class World {
     this.#settle()
     this.#checkpoint()
     this.#settle()
-    checkRows(this.host.core.state)
     const { messages, references, queues, journal } = rowCounts(this.host.store)
     const left = JSON.stringify({ messages, references, queues })
     if (messages + references + queues > 0) throw new Breach(`rows are left behind: ${left}`)

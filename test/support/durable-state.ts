@@ -1,29 +1,17 @@
 /**
- * The durable state of a broker as plain data, so that a live one and one recovered from its store can be compared,
- * and the invariants between sessions, reference counts and rows.
+ * The durable state of a broker as plain data, so that a live one and one recovered from its store can be compared.
+ * What holds in every committed state is checked by `src/audit/`.
  */
+import { heldMessageIds, queuedCopies } from '../../src/audit/queued-copies.js'
+import { verifyStore } from '../../src/audit/verify-store.js'
 import { STORE_TABLES, type Store, type StoreTable } from '../../src/core/ports/store.js'
 import { recover } from '../../src/core/replay.js'
 import type { Session, SessionSubscription } from '../../src/core/session.js'
-import { queueLoader, readSessionRow } from '../../src/core/session-rows.js'
 import { type BrokerPorts, BrokerState } from '../../src/core/state.js'
-import { chunkKey, keyNumber, topicKey } from '../../src/core/store-keys.js'
+import { topicKey } from '../../src/core/store-keys.js'
 import { readRetainedRow } from '../../src/core/retained.js'
 import { MemoryStore } from '../../src/storage/memory/memory-store.js'
 import { Breach } from './book-keeping.js'
-
-/** Message ids waiting in a session's queue, oldest first. Only while no commit is under way. */
-export function queuedMessageIds(state: BrokerState, session: Session): number[] {
-  const { queue } = session
-  const front = queue.front()
-  const back = [...queue.inMemory()].slice(front.length)
-  const cold: number[] = []
-  const loader = queueLoader(state, session)
-  for (let chunk = queue.firstChunk; chunk < queue.nextChunk; chunk += 1) {
-    for (const copy of loader.loadChunk(chunk)) cold.push(copy.messageId)
-  }
-  return [...front.map(({ messageId }) => messageId), ...cold, ...back.map(({ messageId }) => messageId)]
-}
 
 function describeSession(state: BrokerState, session: Session): object {
   return {
@@ -37,7 +25,7 @@ function describeSession(state: BrokerState, session: Session): object {
       const { packetId, messageId, deliverySequence, qos, retain, sharedSubscriptionNumber } = copy
       return { packetId, messageId, deliverySequence, qos, retain, sharedSubscriptionNumber, state: copy.state }
     }),
-    queue: queuedMessageIds(state, session),
+    queue: queuedCopies(state, session).map(({ messageId }) => messageId),
     queueBytes: session.queue.byteLength,
     formerShares: [...(session.formerShares ?? [])].map(([number, share]) => ({ number, ...share })),
     nextDeliverySequence: session.nextDeliverySequence,
@@ -81,9 +69,7 @@ function references(state: BrokerState): [number, number][] {
   const held = new Map<number, number>()
   for (const session of state.sessionsByNumber.values()) {
     if (!session.isDurable) continue
-    const sent = session.inflight.inOrder().filter((copy) => copy.state === 'sent')
-    const messageIds = [...sent.map(({ messageId }) => messageId), ...queuedMessageIds(state, session)]
-    for (const messageId of messageIds) held.set(messageId, (held.get(messageId) ?? 0) + 1)
+    for (const messageId of heldMessageIds(state, session)) held.set(messageId, (held.get(messageId) ?? 0) + 1)
   }
   for (const [messageId, count] of held) {
     const counted = state.messages.references(messageId)
@@ -93,27 +79,14 @@ function references(state: BrokerState): [number, number][] {
   return [...held].sort(([a], [b]) => a - b)
 }
 
-/** What nothing speaks of any more: call with an empty journal tail, that is after a full checkpoint at rest. */
-export function checkRows(state: BrokerState): void {
-  const { store } = state.ports
-  const held = new Set(references(state).map(([messageId]) => messageId))
-  for (const { key } of store.entries({ table: 'messages' })) {
-    if (!held.has(keyNumber(key))) throw new Breach(`the row of message ${keyNumber(key)} is left behind`)
-  }
-  for (const { key } of store.entries({ table: 'references' })) {
-    if (!held.has(keyNumber(key))) throw new Breach(`the reference row of message ${keyNumber(key)} is left behind`)
-  }
-  const chunks = new Set<string>()
-  for (const { key, value } of store.entries({ table: 'sessions' })) {
-    const number = keyNumber(key)
-    const session = state.sessionsByNumber.get(number)
-    if (session === undefined) throw new Breach(`the row of session ${number} is left behind`)
-    const { queue } = readSessionRow(number, value, state.limits.queueWindowMessages).session
-    for (let chunk = queue.firstChunk; chunk < queue.nextChunk; chunk += 1) chunks.add(chunkKey(number, chunk).join())
-  }
-  for (const { key } of store.entries({ table: 'queues' })) {
-    if (!chunks.has(key.join())) throw new Breach(`chunk ${key.join()} is left behind`)
-  }
+/** Every committed state is one that `verifyStore` finds nothing wrong with. */
+export function checkStore(store: Store): void {
+  const { problems, problemsLeftOut } = verifyStore(store)
+  const [first] = problems
+  if (first === undefined) return
+  const { kind, table, key, record, sentence } = first
+  const place = `${table} ${key} record ${record}`
+  throw new Breach(`${problems.length + problemsLeftOut} problems in the store, first: ${kind} ${place}: ${sentence}`)
 }
 
 /** Row counts by table. */

@@ -10,7 +10,7 @@
  * - The bytes passed in stay unchanged until `done`; the bytes returned belong to the caller.
  * - After a failed commit every later one fails too: the process is expected to stop.
  * - Values are framed and checksummed by the adapter; a damaged one throws StoreError 'STORE_CORRUPT', naming table and
- *   key.
+ *   key. `row` has both, and `entries` can go on behind that key.
  */
 export const STORE_TABLES = ['meta', 'journal', 'sessions', 'queues', 'messages', 'references', 'retained'] as const
 export type StoreTable = (typeof STORE_TABLES)[number]
@@ -54,11 +54,19 @@ export type StoreErrorCode =
   | 'STORE_STALLED'
   | 'STORE_CLOSED'
 
+export interface StoreErrorOptions {
+  readonly cause?: unknown
+  readonly row?: { readonly table: StoreTable; readonly key: Uint8Array }
+}
+
 export class StoreError extends Error {
   override readonly name = 'StoreError'
   readonly code: StoreErrorCode
-  constructor(code: StoreErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options)
+  /** The one row that is damaged, when it is one row. */
+  readonly row: { readonly table: StoreTable; readonly key: Uint8Array } | null
+  constructor(code: StoreErrorCode, message: string, options: StoreErrorOptions = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined)
     this.code = code
+    this.row = options.row ?? null
   }
 }

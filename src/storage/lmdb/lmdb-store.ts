@@ -326,7 +326,7 @@ async function causeOf(error: unknown): Promise<unknown> {
 }
 
 function readError(table: StoreTable, key: Uint8Array, error: unknown): StoreError {
-  if (isCorruption(error)) return corruptRow(table, key, `LMDB says: ${describe(error)}`, error)
+  if (isCorruption(error)) return corruptRow(table, key, `LMDB says: ${describe(error)}`, { cause: error })
   return new StoreError('STORE_IO', `reading table ${table} failed: ${describe(error)}`, { cause: error })
 }
 

@@ -6,7 +6,7 @@
  * The checksum runs over key and value, so that a value under a foreign key, or a key with a flipped bit, is as
  * damaged as a value with one. Every read verifies; nothing is ever repaired or skipped here.
  */
-import { StoreError, type StoreTable } from '../../core/ports/store.js'
+import { StoreError, type StoreErrorOptions, type StoreTable } from '../../core/ports/store.js'
 import { crc32 } from './checksum.js'
 
 export const FRAME_BYTES = 12
@@ -26,13 +26,12 @@ export function writeFrame(key: Uint8Array, value: Uint8Array, target: Uint8Arra
 /** @returns the value, a view into `framed`. @throws StoreError STORE_CORRUPT. */
 export function readFrame(table: StoreTable, key: Uint8Array, framed: Uint8Array): Uint8Array {
   const reason = damageOf(key, framed)
-  if (reason !== null) throw corruptRow(table, key, reason)
+  if (reason !== null) throw corruptRow(table, key, reason, { row: { table, key: key.slice() } })
   return new Uint8Array(framed.buffer, framed.byteOffset + FRAME_BYTES, framed.length - FRAME_BYTES)
 }
 
-export function corruptRow(table: StoreTable, key: Uint8Array, reason: string, cause?: unknown): StoreError {
-  const message = `the row ${describeKey(key)} of table ${table} is damaged: ${reason}`
-  return new StoreError('STORE_CORRUPT', message, cause === undefined ? {} : { cause })
+export function corruptRow(table: StoreTable, key: Uint8Array, reason: string, options: StoreErrorOptions): StoreError {
+  return new StoreError('STORE_CORRUPT', `the row ${describeKey(key)} of table ${table} is damaged: ${reason}`, options)
 }
 
 /** Hexadecimal, and the printable characters beside it; long keys are cut, for a log line. */

@@ -127,7 +127,8 @@ export class MemoryStore implements Store {
 
   #copyValue(table: StoreTable, key: Uint8Array): Uint8Array {
     if (this.#damaged.size > 0 && this.#damaged.has(rowName(table, key))) {
-      throw new StoreError('STORE_CORRUPT', `the value of ${rowName(table, key)} is damaged`)
+      const row = { table, key: plainCopy(key) }
+      throw new StoreError('STORE_CORRUPT', `the value of ${rowName(table, key)} is damaged`, { row })
     }
     return (this.#tables[table].get(key) as Uint8Array).slice()
   }

@@ -1,0 +1,106 @@
+/**
+ * What a broker would know that starts on this store, and whether that agrees with itself: the copies that sessions
+ * hold are the references that are counted, every message held can be loaded, every message stored is held, retained
+ * messages have their bodies, and one client has one session.
+ */
+import type { Session } from '../core/session.js'
+import type { BrokerState } from '../core/state.js'
+import { numberKey, topicKey } from '../core/store-keys.js'
+import type { RowCheck } from './check-rows.js'
+import { type ProblemList, reasonOf } from './problems.js'
+import { heldMessageIds } from './queued-copies.js'
+
+export interface StateFigures {
+  readonly sessions: number
+  /** In queues and in flight. */
+  readonly copies: number
+  /** Messages that copies need. */
+  readonly messages: number
+  readonly retained: number
+}
+
+export function checkState(state: BrokerState, rows: RowCheck, problems: ProblemList): StateFigures {
+  const held = new Map<number, number>()
+  let copies = 0
+  let isWhole = true
+  for (const session of state.sessionsByNumber.values()) {
+    if (!session.isDurable) continue
+    try {
+      for (const messageId of heldMessageIds(state, session)) {
+        held.set(messageId, (held.get(messageId) ?? 0) + 1)
+        copies += 1
+      }
+    } catch (error) {
+      isWhole = false
+      const place = { table: 'queues', key: numberKey(session.number) } as const
+      problems.add('MISSING', place, `the queue of ${nameOf(session)} cannot be read: ${reasonOf(error)}`)
+    }
+    checkOnlySession(state, session, problems)
+  }
+  // Without the copies of every session no count can be right.
+  if (isWhole) checkMessages(state, rows, held, problems)
+  checkRetained(state, rows, problems)
+  return { sessions: state.sessions.size, copies, messages: held.size, retained: state.retained.size }
+}
+
+function checkOnlySession(state: BrokerState, session: Session, problems: ProblemList): void {
+  const known = state.sessions.get(session.clientId)
+  if (session.hasEnded || known === session) return
+  const other = known === undefined ? 'nobody finds it' : `session ${known.number} is that client's too`
+  const place = { table: 'sessions', key: numberKey(session.number) } as const
+  problems.add('INCONSISTENT', place, `${nameOf(session)} has not ended, but ${other}`)
+}
+
+function checkMessages(
+  state: BrokerState,
+  rows: RowCheck,
+  held: ReadonlyMap<number, number>,
+  problems: ProblemList,
+): void {
+  for (const [messageId, copies] of held) {
+    const place = { table: 'messages', key: numberKey(messageId) } as const
+    const counted = state.messages.references(messageId)
+    if (counted !== copies) {
+      problems.add('INCONSISTENT', place, `message ${messageId} has ${copies} copies, but ${counted} are counted`)
+    }
+    try {
+      state.messages.load(messageId)
+    } catch (error) {
+      problems.add('MISSING', place, `message ${messageId} waits in ${copies} copies, but: ${reasonOf(error)}`)
+    }
+    if (messageId < state.nextMessageId) continue
+    problems.add('INCONSISTENT', place, `message ${messageId} is held, but its number has not been given out yet`)
+  }
+  for (const messageId of rows.messageRows) {
+    if (held.has(messageId)) continue
+    const place = { table: 'messages', key: numberKey(messageId) } as const
+    problems.add('LEFT_BEHIND', place, `message ${messageId} is stored, but no session holds a copy of it`)
+  }
+}
+
+/** A retained message whose body is in memory comes from the journal; its row, if any, is older. */
+function checkRetained(state: BrokerState, rows: RowCheck, problems: ProblemList): void {
+  let bytes = 0
+  for (const { topicName, byteLength, body } of state.retained.iterateAll()) {
+    bytes += byteLength
+    if (body !== null || rows.retainedTopics.has(topicName)) continue
+    const place = { table: 'retained', key: topicKey(topicName) } as const
+    problems.add('MISSING', place, `the retained message of "${topicName}" is known, but not stored`)
+  }
+  for (const topicName of rows.retainedTopics) {
+    if (state.retained.get(topicName) !== undefined || state.dirtyRetained.has(topicName)) continue
+    const place = { table: 'retained', key: topicKey(topicName) } as const
+    problems.add(
+      'LEFT_BEHIND',
+      place,
+      `the retained message of "${topicName}" is stored, but recovery does not know it`,
+    )
+  }
+  if (bytes === state.retainedBytes) return
+  const sentence = `retained messages hold ${bytes} bytes, but ${state.retainedBytes} are counted`
+  problems.add('INCONSISTENT', { table: 'retained' }, sentence)
+}
+
+function nameOf(session: Session): string {
+  return `session ${session.number} ("${session.clientId}")`
+}
