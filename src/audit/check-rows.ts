@@ -36,6 +36,9 @@ export class RowCheck {
   nextSessionNumber = 1
   /** The journal was read to its end, so what it says is newest is. */
   #isJournalWhole = true
+  /** The row that is as of the newest record, of those that are newer than the journal. */
+  #ahead: { readonly place: RowPlace; readonly record: number; readonly name: string } | null = null
+  #aheadRows = 0
 
   constructor(store: Store, problems: ProblemList) {
     this.#store = store
@@ -50,21 +53,13 @@ export class RowCheck {
     this.#walk('references', (entry) => this.#references(entry))
     this.#walk('retained', (entry) => this.#retained(entry))
     this.#walk('meta', () => undefined)
-    if (this.newestRecord === 0 && this.#isJournalWhole) this.#checkEmpty()
+    this.#checkJournalEnd()
   }
 
   #walk(table: StoreTable, visit: (entry: StoreEntry) => void): boolean {
     const { rows, isWhole } = walkRows(this.#store, table, this.#problems, visit)
     this.rows[table] = rows
     return isWhole
-  }
-
-  /** The newest record is never removed: its header has the counters that everything else is numbered by. */
-  #checkEmpty(): void {
-    for (const table of ['sessions', 'queues', 'messages', 'references', 'retained'] as const) {
-      if ((this.rows[table] ?? 0) === 0) continue
-      this.#problems.add('MISSING', { table: 'journal' }, `the journal is empty, but table ${table} has rows`)
-    }
   }
 
   #journal({ key, value }: StoreEntry): void {
@@ -94,7 +89,7 @@ export class RowCheck {
     const { queue, inflight, clientId } = session
     const place = { table: 'sessions', key } as const
     this.#checkAge(place, session.rowRecord, `the row of session ${number} ("${clientId}")`)
-    if (number >= this.nextSessionNumber && this.#isJournalWhole) {
+    if (!this.#isCounted(number, this.nextSessionNumber)) {
       this.#problems.add('INCONSISTENT', place, `session ${number} has a row, but the journal has not counted that far`)
     }
     let inlineBytes = 0
@@ -160,7 +155,7 @@ export class RowCheck {
     const place = { table: 'messages', key } as const
     this.messageRows.add(messageId)
     this.#checkAge(place, record, `the row of message ${messageId}`)
-    if (messageId >= this.nextMessageId && this.#isJournalWhole) {
+    if (!this.#isCounted(messageId, this.nextMessageId)) {
       this.#problems.add(
         'INCONSISTENT',
         place,
@@ -194,11 +189,33 @@ export class RowCheck {
     this.#problems.add('INCONSISTENT', place, `this row holds the retained message of "${body.topicName}"`)
   }
 
-  #checkAge(place: { table: StoreTable; key: Uint8Array }, record: number, name: string): void {
-    if (record <= this.newestRecord || !this.#isJournalWhole) return
-    const sentence = `${name} is as of journal record ${record}, but the newest one here is ${this.newestRecord}`
-    this.#problems.add('MISSING', { ...place, record }, `${sentence}: the end of the journal is missing`)
+  /** One problem for all of them: where the end of the journal is missing, every second row may be ahead of it. */
+  #checkAge(place: RowPlace, record: number, name: string): void {
+    if (record <= this.newestRecord) return
+    this.#aheadRows += 1
+    if (this.#ahead === null || record > this.#ahead.record) this.#ahead = { place, record, name }
   }
+
+  #checkJournalEnd(): void {
+    const ahead = this.#ahead
+    if (!this.#isJournalWhole || ahead === null) return
+    const { place, record, name } = ahead
+    const newest = this.newestRecord === 0 ? 'the journal is empty' : `the newest one here is ${this.newestRecord}`
+    const sentence =
+      `${name} is as of journal record ${record}, but ${newest}: the end of the journal is missing ` +
+      `(${this.#aheadRows} rows are ahead of it)`
+    this.#problems.add('MISSING', { ...place, record }, sentence)
+  }
+
+  /** The newest record is never removed: its header has the counters that everything else is numbered by. */
+  #isCounted(number: number, next: number): boolean {
+    return number < next || !this.#isJournalWhole || this.newestRecord === 0
+  }
+}
+
+interface RowPlace {
+  readonly table: StoreTable
+  readonly key: Uint8Array
 }
 
 function numberOf(key: Uint8Array): number {

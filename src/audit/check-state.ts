@@ -59,11 +59,11 @@ function checkMessages(
 ): void {
   for (const [messageId, copies] of held) {
     const place = { table: 'messages', key: numberKey(messageId) } as const
-    const counted = state.messages.references(messageId)
-    if (counted !== copies) {
-      problems.add('INCONSISTENT', place, `message ${messageId} has ${copies} copies, but ${counted} are counted`)
-    }
     try {
+      const counted = state.messages.references(messageId)
+      if (counted !== copies) {
+        problems.add('INCONSISTENT', place, `message ${messageId} has ${copies} copies, but ${counted} are counted`)
+      }
       state.messages.load(messageId)
     } catch (error) {
       problems.add('MISSING', place, `message ${messageId} waits in ${copies} copies, but: ${reasonOf(error)}`)
