@@ -144,7 +144,8 @@ export class RowCheck {
       this.#missingChunks(number, expected, expected.endChunk)
       const { copiesLeft, bytesLeft } = expected
       if (Number.isNaN(copiesLeft) || (copiesLeft === 0 && bytesLeft === 0)) continue
-      const sentence = `the queue of session ${number} lacks ${copiesLeft} copies and ${bytesLeft} bytes of what its row says`
+      const lack = `${copiesLeft} copies and ${bytesLeft} bytes`
+      const sentence = `the queue of session ${number} lacks ${lack} of what its row says`
       this.#problems.add('INCONSISTENT', { table: 'sessions' }, sentence)
     }
   }
