@@ -13,18 +13,20 @@ export interface Options {
   readonly versions: readonly Version[]
   readonly username?: string
   readonly password?: string
-  /** Where credentials are needed, if not at the first URL. */
-  readonly restrictedUrl?: URL
+  /** Where credentials are needed, if not at the URL under test: of several, the first of its transport. */
+  readonly restrictedUrls: readonly URL[]
   /** May not be published to or subscribed to by the user of the run, on the restricted URL. */
   readonly deniedTopic?: string
   /** Further listeners with limits: maximum QoS, no retained messages, no aliases, a small Receive Maximum … */
   readonly limitedUrls: readonly URL[]
-  readonly authUrl?: URL
+  readonly authUrls: readonly URL[]
   readonly authMethod?: string
   readonly deadlineMs: number
   readonly only?: string
   readonly long: boolean
 }
+
+const isWebSocketUrl = (url: URL): boolean => url.protocol.startsWith('ws')
 
 export class Context {
   readonly version: Version
@@ -47,7 +49,7 @@ export class Context {
     this.url = url
     this.version = version
     this.isV5 = version === 5
-    this.isWebSocket = url.protocol.startsWith('ws')
+    this.isWebSocket = isWebSocketUrl(url)
     this.audit = audit
     this.#caseId = caseId
     this.#unique = unique
@@ -211,7 +213,7 @@ export class Context {
 
   /** The first listener, of all that were named, whose CONNACK is so. */
   async limited(isSo: (client: Client) => boolean, otherwise: string): Promise<URL> {
-    for (const url of [this.url, ...this.options.limitedUrls]) {
+    for (const url of this.listeners) {
       const client = await this.connect({}, url)
       const isFound = isSo(client)
       await client.disconnect()
@@ -220,11 +222,32 @@ export class Context {
     return vacuous(otherwise)
   }
 
+  /** All that may show a limit: the one under test first. */
+  get listeners(): readonly URL[] {
+    return [this.url, ...this.#ofThisTransport(this.options.limitedUrls)]
+  }
+
   /** The listener that checks credentials, and a topic that is denied there. */
   restricted(): { url: URL; deniedTopic: string } {
-    const { deniedTopic, restrictedUrl } = this.options
+    const { deniedTopic, restrictedUrls } = this.options
     if (deniedTopic === undefined) vacuous('needs --denied-topic, with --user and --password')
-    return { url: restrictedUrl ?? this.url, deniedTopic }
+    return { url: this.#ofThisTransport(restrictedUrls)[0] ?? this.url, deniedTopic }
+  }
+
+  /** Where enhanced authentication is to be tested. */
+  get authUrl(): URL {
+    return this.#ofThisTransport(this.options.authUrls)[0] ?? this.url
+  }
+
+  /** Where WebSocket is to be tested: over TCP that is another door of the same broker, if the run has one. */
+  get webSocketUrl(): URL | undefined {
+    return this.isWebSocket ? this.url : this.options.urls.find(isWebSocketUrl)
+  }
+
+  /** All of them where none is of this transport: better there than nowhere. */
+  #ofThisTransport(urls: readonly URL[]): readonly URL[] {
+    const same = urls.filter((url) => isWebSocketUrl(url) === this.isWebSocket)
+    return same.length > 0 ? same : urls
   }
 
   wait(ms: number): Promise<void> {

@@ -1,20 +1,24 @@
 /**
- * `npm run conformance -- --url mqtt://127.0.0.1:1883`: reads the arguments, runs the cases, prints the report.
+ * `npm run conformance -- --url mqtt://127.0.0.1:1883`: reads the arguments, runs the cases, prints the report. Without
+ * a URL our own broker is built, started and tested with everything it has, over TCP and WebSocket.
  * Exit code 0: nothing failed; 1: something did; 64: wrong arguments.
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { Options } from './context.js'
+import { ownOptions, withOwnBrokers } from './own-broker.js'
 import { statementsPage, summaries, tableProblems, text } from './report.js'
-import { runAll } from './runner.js'
+import { type CaseResult, runAll } from './runner.js'
 import type { Version } from './wire/bytes.js'
 import { openStream } from './wire/stream.js'
 
-const USAGE = `Usage: npm run conformance -- --url <url> [options]
+const USAGE = `Usage: npm run conformance -- [--url <url>] [options]
 
-  --url <url>             mqtt://host:port, mqtts://, ws://host:port/mqtt or wss://; several: each is tested
+  --url <url>             mqtt://host:port, mqtts://, ws://host:port/mqtt or wss://; several: each is tested.
+                          None: our own broker, over TCP and WebSocket, started with all that is needed
   --version <5|311>       one version only; default: both
-  --json                  one object: per version {statements, wire, tested, passed, failed, vacuous}
+  --json                  one object: per version {statements, wire, tested, passed, failed, vacuous}, and where
+                          URLs of several transports were given, the same for each in {transports: {mqtt, ws}}
   --strict                what SHOULD be otherwise fails the run too (exit code 1)
   --statements <file>     writes the table of statements and results
   --long                  also the cases that send very much
@@ -24,11 +28,12 @@ const USAGE = `Usage: npm run conformance -- --url <url> [options]
 What a listener with default settings does not show (cases without it are vacuous):
   --user, --password      credentials for every CONNECT
   --denied-topic <topic>  the user may neither publish nor subscribe to it
-  --restricted-url <url>  where credentials and denied topic are in force, if not at the first URL
+  --restricted-url <url>  where credentials and denied topic are in force, if not at the first URL; of several
+                          the one of the transport under test is taken
   --limited-url <url>     a listener with limits (maximum QoS, no retained messages, no topic aliases, small
                           receive maximum or packet size); several are possible
   --auth-method <name>    enhanced authentication to test with the credentials, for instance SCRAM-SHA-256
-  --auth-url <url>        where that method is enabled, if not at the first URL
+  --auth-url <url>        where that method is enabled, if not at the first URL; several are possible
 `
 
 function read(): (Options & { json: boolean; strict: boolean; statements?: string }) | null {
@@ -48,23 +53,24 @@ function read(): (Options & { json: boolean; strict: boolean; statements?: strin
       user: text,
       password: text,
       'denied-topic': text,
-      'restricted-url': text,
+      'restricted-url': many,
       'limited-url': many,
       'auth-method': text,
-      'auth-url': text,
+      'auth-url': many,
       help: flag,
     },
   })
   const { version } = values
-  if (values.help === true || values.url === undefined || ![undefined, '5', '5.0', '311', '3.1.1'].includes(version)) {
-    return null
-  }
+  if (values.help === true || ![undefined, '5', '5.0', '311', '3.1.1'].includes(version)) return null
   const versions: Version[] = version === undefined ? [5, 4] : version.startsWith('5') ? [5] : [4]
   const { user, password, only, statements } = values
+  const urls = (texts: readonly string[] = []) => texts.map((url) => new URL(url))
   return {
-    urls: values.url.map((url) => new URL(url)),
+    urls: urls(values.url),
     versions,
-    limitedUrls: (values['limited-url'] ?? []).map((url) => new URL(url)),
+    limitedUrls: urls(values['limited-url']),
+    restrictedUrls: urls(values['restricted-url']),
+    authUrls: urls(values['auth-url']),
     deadlineMs: Number(values.deadline ?? 10_000),
     long: values.long ?? false,
     json: values.json ?? false,
@@ -74,9 +80,7 @@ function read(): (Options & { json: boolean; strict: boolean; statements?: strin
     ...(only === undefined ? {} : { only }),
     ...(statements === undefined ? {} : { statements }),
     ...(values['denied-topic'] === undefined ? {} : { deniedTopic: values['denied-topic'] }),
-    ...(values['restricted-url'] === undefined ? {} : { restrictedUrl: new URL(values['restricted-url']) }),
     ...(values['auth-method'] === undefined ? {} : { authMethod: values['auth-method'] }),
-    ...(values['auth-url'] === undefined ? {} : { authUrl: new URL(values['auth-url']) }),
   }
 }
 
@@ -99,14 +103,18 @@ async function main(): Promise<number> {
     process.stderr.write(`${unreachable}\n`)
     return 1
   }
-  const results = await runAll(options)
-  const { versions } = options
+  const { urls, versions } = options
+  const results = await (urls.length > 0 ? runAll(options) : runOnOwnBroker(options))
   const found = summaries(versions, results)
   process.stdout.write(`${options.json ? JSON.stringify(found) : text(versions, results)}\n`)
   if (options.statements !== undefined) writeFileSync(options.statements, statementsPage(versions, results))
   const isFailed = Object.values(found).some(({ failed }) => failed.length > 0)
   const isRemarked = options.strict && results.some(({ remarks }) => remarks.length > 0)
   return isFailed || isRemarked || problems.length > 0 ? 1 : 0
+}
+
+function runOnOwnBroker(options: Options): Promise<CaseResult[]> {
+  return withOwnBrokers(process.cwd(), (running) => runAll({ ...options, ...ownOptions(running, ['mqtt', 'ws']) }))
 }
 
 /** Instead of hundreds of failures that all say the same. */

@@ -1,6 +1,7 @@
 /**
- * From results of cases to results of statements. A statement has failed when one of its cases has, passed when at
- * least one has passed and none has failed, and is vacuous when none of its cases found anything to test.
+ * From results of cases to results of statements. Over one transport, a statement has failed when one of its cases has,
+ * passed when at least one has passed and none has failed, and is vacuous when none of its cases found anything to test.
+ * Over several it has failed when it fails over one of them, and has passed when it passes over each.
  */
 import { ALL_CASES, type CaseResult, type Outcome, statementsOf } from './runner.js'
 import { STATEMENTS, type Statement, versionName } from './statements.js'
@@ -29,7 +30,13 @@ export interface VersionSummary {
   readonly remarks: readonly string[]
 }
 
+export interface VersionReport extends VersionSummary {
+  /** The same for each transport alone, where there are several: `mqtt` is TCP, `mqtts` TLS, `ws` and `wss` WebSocket. */
+  readonly transports?: Readonly<Record<string, VersionSummary>>
+}
+
 const transportOf = ({ url }: CaseResult): string => url.protocol.replace(':', '')
+const transportsOf = (all: readonly CaseResult[]): string[] => [...new Set(all.map(transportOf))].sort()
 
 /** Wire statements without a case, and cases that name a statement that is none: both are mistakes of the suite. */
 export function tableProblems(): string[] {
@@ -62,10 +69,16 @@ function judge(version: Version, all: readonly CaseResult[]): StatementResult[] 
   }
   return STATEMENTS[version].map((statement) => {
     const results = byStatement.get(statement.id) ?? []
-    const has = (outcome: Outcome) => results.some((result) => result.outcome === outcome)
-    const outcome = has('failed') ? 'failed' : has('passed') ? 'passed' : has('vacuous') ? 'vacuous' : 'untested'
-    return { statement, outcome, results }
+    const each = transportsOf(results).map((name) => outcomeOf(results.filter((one) => transportOf(one) === name)))
+    const worst = (['failed', 'vacuous', 'passed'] as const).find((outcome) => each.includes(outcome))
+    return { statement, outcome: worst ?? 'untested', results }
   })
+}
+
+/** Of the results over one transport. */
+function outcomeOf(results: readonly CaseResult[]): Outcome {
+  const has = (outcome: Outcome) => results.some((result) => result.outcome === outcome)
+  return has('failed') ? 'failed' : has('passed') ? 'passed' : 'vacuous'
 }
 
 export function summary(version: Version, all: readonly CaseResult[]): VersionSummary {
@@ -92,25 +105,47 @@ export function summary(version: Version, all: readonly CaseResult[]): VersionSu
   }
 }
 
-export function summaries(versions: readonly Version[], all: readonly CaseResult[]): Record<string, VersionSummary> {
-  return Object.fromEntries(versions.map((version) => [versionName(version), summary(version, all)]))
+export function summaries(versions: readonly Version[], all: readonly CaseResult[]): Record<string, VersionReport> {
+  return Object.fromEntries(versions.map((version) => [versionName(version), report(version, all)]))
+}
+
+function report(version: Version, all: readonly CaseResult[]): VersionReport {
+  const byTransport = perTransport(version, all)
+  return byTransport.length < 2
+    ? summary(version, all)
+    : { ...summary(version, all), transports: Object.fromEntries(byTransport) }
+}
+
+function perTransport(version: Version, all: readonly CaseResult[]): [string, VersionSummary][] {
+  return transportsOf(all).map((name) => [
+    name,
+    summary(
+      version,
+      all.filter((result) => transportOf(result) === name),
+    ),
+  ])
 }
 
 /** For people: what failed, what had nothing to test, and a line of counts. */
 export function text(versions: readonly Version[], all: readonly CaseResult[]): string {
   const lines: string[] = []
   for (const version of versions) {
-    const { statements, wire, tested, passed, failed, vacuous, remarks } = summary(version, all)
+    const total = summary(version, all)
+    const { failed, vacuous, remarks } = total
     const name = `MQTT ${versionName(version)}`
     for (const { id, requires, cases } of failed) lines.push(`FAILED  ${name} ${id}: ${requires}`, ...cases.map(indent))
     for (const { id, cases } of vacuous) lines.push(`vacuous ${name} ${id}`, ...cases.map(indent))
     for (const remark of remarks) lines.push(`remark  ${name} ${remark}`)
-    lines.push(
-      `${name}: ${statements} statements, ${wire} on the wire, ${tested} tested: ${passed} passed, ` +
-        `${failed.length} failed; ${vacuous.length} vacuous`,
-    )
+    const byTransport = perTransport(version, all)
+    if (byTransport.length > 1) lines.push(...byTransport.map(([over, each]) => `${name} over ${over}: ${counts(each)}`))
+    lines.push(`${name}: ${counts(total)}`)
   }
   return lines.join('\n')
+}
+
+function counts({ statements, wire, tested, passed, failed, vacuous }: VersionSummary): string {
+  const outcome = `${passed} passed, ${failed.length} failed; ${vacuous.length} vacuous`
+  return `${statements} statements, ${wire} on the wire, ${tested} tested: ${outcome}`
 }
 
 const indent = (line: string) => `        ${line}`
@@ -118,7 +153,7 @@ const MARKS = { passed: 'passed', failed: '**failed**', vacuous: 'vacuous', unte
 
 /** The table that is checked in as `statements.md`. */
 export function statementsPage(versions: readonly Version[], all: readonly CaseResult[]): string {
-  const transports = [...new Set(all.map(transportOf))].join(', ')
+  const transports = transportsOf(all).join(' and ')
   const lines = [
     '# Conformance: every normative statement, its cases, and how they ended',
     '',

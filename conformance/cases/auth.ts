@@ -51,12 +51,12 @@ class Scram {
 }
 
 function method(c: Context): { url: URL; scram: (password?: string) => Scram } {
-  const { authMethod, authUrl, username, password } = c.options
+  const { authMethod, username, password } = c.options
   if (authMethod === undefined || username === undefined || password === undefined) {
     vacuous('no method of enhanced authentication was named: --auth-method, with --user and --password')
   }
   if (!authMethod.startsWith('SCRAM-')) vacuous(`this suite does not speak ${authMethod}`)
-  return { url: authUrl ?? c.url, scram: (given = password) => new Scram(authMethod, username, given) }
+  return { url: c.authUrl, scram: (given = password) => new Scram(authMethod, username, given) }
 }
 
 const withData = (scram: Scram, data: Buffer) =>

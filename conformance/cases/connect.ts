@@ -38,7 +38,7 @@ export const connecting: readonly Case[] = [
     title: 'a password without a user name is well formed',
     v5: '3.1.2-19',
     run: async (c) => {
-      if (c.options.username !== undefined && c.options.restrictedUrl === undefined) vacuous('credentials are needed')
+      if (c.options.username !== undefined && c.options.restrictedUrls.length === 0) vacuous('credentials are needed')
       const client = await c.open()
       client.send(client.connectBytes({ clientId: c.id(), password: 'alone', flags: 0x42, payload: [c.id(), 'alone'] }))
       const { code } = await client.take(TYPE.connack)

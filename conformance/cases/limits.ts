@@ -124,7 +124,7 @@ export const limits: readonly Case[] = [
     v311: '3.8.3-2',
     run: async (c) => {
       let isRefused = false
-      for (const url of [c.url, ...c.options.limitedUrls]) {
+      for (const url of c.listeners) {
         const client = await c.connect({}, url)
         const { codes } = await client.trySubscribe([[c.topic('#'), 0]])
         if (codes[0] === 0x80) isRefused = true

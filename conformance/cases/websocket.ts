@@ -1,4 +1,4 @@
-/** MQTT over WebSocket: frames, subprotocol. On a TCP URL these cases have nothing to test. */
+/** MQTT over WebSocket: frames, subprotocol. With nothing but TCP URLs these cases have nothing to test. */
 import type { Case, Context } from '../context.js'
 import { expect, expectSame, vacuous } from '../outcome.js'
 import { connect, PINGREQ, publish, subscribe } from '../wire/bytes.js'
@@ -7,8 +7,7 @@ import { TYPE } from '../wire/decode.js'
 import { OPCODE } from '../wire/stream.js'
 
 async function open(c: Context, subprotocols: readonly string[] = ['mqtt']): Promise<Client> {
-  if (!c.isWebSocket) vacuous('not a WebSocket URL')
-  return c.open(c.url, subprotocols)
+  return c.open(c.webSocketUrl ?? vacuous('needs a WebSocket URL: --url ws://…'), subprotocols)
 }
 
 const connectBytes = (c: Context, client: Client) => client.connectBytes({ clientId: c.id() })

@@ -3,9 +3,10 @@
  * finds nothing to test any more: on the broker as it is, which goes first, all of them just pass.
  */
 import type { Options } from '../context.js'
+import { type Configuration, ownOptions, type RunningBroker } from '../own-broker.js'
 import { ALL_CASES, type CaseResult, type NumberedCase, runAll } from '../runner.js'
 import type { Version } from '../wire/bytes.js'
-import { type Configuration, type Fault, faultySource, type RunningBroker, type Workshop } from './workshop.js'
+import { type Fault, faultySource, type Workshop } from './workshop.js'
 
 /** 'crashed' is no catch: anything would have seen that. */
 export type Verdict = 'caught' | 'survived' | 'crashed'
@@ -113,18 +114,13 @@ async function run(workshop: Workshop, home: string, fault: Fault) {
   }
 }
 
-/** User and rules are those of `conformance/own-broker/limited.yaml`. */
 function optionsOf(fault: Fault, running: ReadonlyMap<Configuration, RunningBroker>): Options {
-  const open = running.get('open') as RunningBroker
-  const limited = running.get('limited')
-  const login = { username: 'tester', password: 'secret', deniedTopic: 'denied/t', authMethod: 'SCRAM-SHA-256' }
+  const transport = isWebSocket(fault) ? 'ws' : 'mqtt'
   return {
-    urls: [isWebSocket(fault) ? open.ws : open.mqtt],
+    ...ownOptions(running, [transport]),
     versions: versionsOf(fault),
-    limitedUrls: [...running].filter(([name]) => name !== 'open').map(([, { mqtt }]) => mqtt),
     deadlineMs: DEADLINE_MS,
     long: false,
     only: idsOf(fault).join(','),
-    ...(limited === undefined ? {} : { ...login, restrictedUrl: limited.mqtt, authUrl: limited.mqtt }),
   }
 }

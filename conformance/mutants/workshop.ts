@@ -2,10 +2,10 @@
  * Builds brokers in a directory of its own, right or with one fault, and runs them. The source is compiled file by
  * file, without types, so that a fault costs one file; the checkout is not touched.
  */
-import { spawn } from 'node:child_process'
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { transform } from 'esbuild'
+import { type Configuration, type RunningBroker, startOwnBroker } from '../own-broker.js'
 
 /** One place of the broker's source, said otherwise. */
 export interface Fault {
@@ -22,17 +22,6 @@ export interface Fault {
   readonly caughtBy: readonly string[]
   /** For the rules about every packet, which see only what other cases bring about. */
   readonly provokedBy?: readonly string[]
-}
-
-/** A file of `conformance/own-broker/`. */
-export type Configuration = 'open' | 'limited' | 'reduced'
-
-export interface RunningBroker {
-  readonly mqtt: URL
-  readonly ws: URL
-  /** What it said before it ended by itself; null: it is still there. */
-  lastWords(): string | null
-  stop(): Promise<void>
 }
 
 export class Workshop {
@@ -68,34 +57,8 @@ export class Workshop {
     rmSync(home, { recursive: true, force: true })
   }
 
-  async start(home: string, configuration: Configuration): Promise<RunningBroker> {
-    const file = `${this.#root}/conformance/own-broker/${configuration}.yaml`
-    const args = ['broker', '--http-port', '0', '--mqtt-port', '0', '--config', file]
-    const child = spawn(process.execPath, [`${home}/dist/cli/main.js`, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
-    const kill = () => child.kill('SIGKILL')
-    process.once('exit', kill)
-    let output = ''
-    let errors = ''
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      errors += text
-    })
-    const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
-    await new Promise<void>((resolve) => {
-      child.stdout.setEncoding('utf8').on('data', (text: string) => {
-        output += text
-        if (output.includes('\n')) resolve()
-      })
-      void ended.then(resolve)
-    })
-    const lastWords = () => (child.exitCode === null && child.signalCode === null ? null : errors.trim())
-    if (!output.includes('\n')) throw new Error(`the broker does not start: ${errors}`)
-    const { mqtt, http } = JSON.parse(output) as { mqtt: string; http: string }
-    const stop = async () => {
-      kill()
-      await ended
-      process.off('exit', kill)
-    }
-    return { mqtt: new URL(mqtt), ws: new URL(`${http.replace('http', 'ws')}/mqtt`), lastWords, stop }
+  start(home: string, configuration: Configuration): Promise<RunningBroker> {
+    return startOwnBroker(this.#root, `${home}/dist/cli/main.js`, configuration)
   }
 
   #newHome(): string {
