@@ -137,7 +137,8 @@ export function text(versions: readonly Version[], all: readonly CaseResult[]): 
     for (const { id, cases } of vacuous) lines.push(`vacuous ${name} ${id}`, ...cases.map(indent))
     for (const remark of remarks) lines.push(`remark  ${name} ${remark}`)
     const byTransport = perTransport(version, all)
-    if (byTransport.length > 1) lines.push(...byTransport.map(([over, each]) => `${name} over ${over}: ${counts(each)}`))
+    if (byTransport.length > 1)
+      lines.push(...byTransport.map(([over, each]) => `${name} over ${over}: ${counts(each)}`))
     lines.push(`${name}: ${counts(total)}`)
   }
   return lines.join('\n')

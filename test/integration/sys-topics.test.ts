@@ -1,10 +1,7 @@
 /** `$SYS/broker` on a running broker: beside Mosquitto's own tree, refreshed on its interval, and without a commit. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import mqtt from 'mqtt'
 import t, { type Test } from 'tap'
+import { startMosquitto } from '../support/mosquitto-broker.js'
 import { needs } from '../support/peers.js'
 import { startBroker } from '../support/ws-clients.js'
 
@@ -31,30 +28,10 @@ async function topicsOf(t: Test, url: string, refreshes: number): Promise<Map<st
   return topics
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
-async function startMosquitto(t: Test): Promise<string> {
-  const port = await freePort()
-  const directory = t.testdir({ 'm.conf': `listener ${port} 127.0.0.1\nallow_anonymous true\nsys_interval 1\n` })
-  const mosquitto = spawn('mosquitto', ['-c', `${directory}/m.conf`], { stdio: ['ignore', 'ignore', 'pipe'] })
-  t.teardown(() => mosquitto.kill())
-  let said = ''
-  for await (const chunk of mosquitto.stderr) {
-    said += String(chunk)
-    if (/running/.test(said)) break
-  }
-  return `mqtt://127.0.0.1:${port}`
-}
-
 t.test('the topics are those of Mosquitto, and what stands in them looks alike', needs('mosquitto'), async (t) => {
-  const theirs = await topicsOf(t, await startMosquitto(t), 3)
+  const lines = ([port]: readonly number[]) => [`listener ${port} 127.0.0.1`, 'allow_anonymous true', 'sys_interval 1']
+  const [port] = await startMosquitto(t, 1, lines)
+  const theirs = await topicsOf(t, `mqtt://127.0.0.1:${port}`, 3)
   const broker = await startBroker(t, { sys: { intervalSec: 1 } })
   const ours = await topicsOf(t, broker.mqttUrl as string, 3)
   const names = [...ours.keys()].filter((name) => !NEWER.includes(name))
