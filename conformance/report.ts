@@ -1,6 +1,6 @@
 /**
  * From results of cases to results of statements. Over one transport, a statement has failed when one of its cases has,
- * passed when at least one has passed and none has failed, and is vacuous when none of its cases found anything to test.
+ * passed when one has passed and none has failed, and is vacuous when none of its cases found anything to test.
  * Over several it has failed when it fails over one of them, and has passed when it passes over each.
  */
 import { ALL_CASES, type CaseResult, type Outcome, statementsOf } from './runner.js'
@@ -31,7 +31,7 @@ export interface VersionSummary {
 }
 
 export interface VersionReport extends VersionSummary {
-  /** The same for each transport alone, where there are several: `mqtt` is TCP, `mqtts` TLS, `ws` and `wss` WebSocket. */
+  /** The same for each alone, where there are several: `mqtt` is TCP, `mqtts` TLS, `ws` and `wss` WebSocket. */
   readonly transports?: Readonly<Record<string, VersionSummary>>
 }
 

@@ -1,6 +1,6 @@
 /**
- * The conformance suite against our own broker, 3.1.1 and 5.0, every case over TCP and over WebSocket: what passes today
- * may not fail tomorrow. What does not pass is listed with its reason in `conformance/known-failures.json`; whoever
+ * The conformance suite against our own broker, 3.1.1 and 5.0, every case over TCP and WebSocket: what passes today may
+ * not fail tomorrow. What does not pass is listed with its reason in `conformance/known-failures.json`; whoever
  * makes one of them pass takes it off the list. Mosquitto is the control: a case that fails there and is not listed in
  * `conformance/control-mosquitto.json` is probably a wrong case.
  */
