@@ -32,10 +32,9 @@ import {
 } from '../packets.js'
 import { ProtocolError } from '../protocol-error.js'
 import { isFailure, isReasonCodeLegal, ReasonCode } from '../reason-codes.js'
+import { array, binary, checkArity, count, type Fields, integer, isPresent, text } from './fields.js'
 import { decodeProperties } from './properties.js'
 import { CLEAN_START_FLAG, malformed, PROTOCOL_VERSION, protocolError, QOS_MASK, RETAIN_FLAG } from './wire.js'
-
-type Fields = readonly unknown[]
 
 const DURABILITIES: readonly string[] = ['flush', 'os', 'memory'] satisfies Durability[]
 const DROP_REASONS: readonly string[] = [
@@ -258,38 +257,4 @@ function decodeReasonCode(value: unknown, type: PacketType): number {
 function decodeQoS(qos: number, reasonCode: number): QoS {
   if (qos === 3) throw new ProtocolError(reasonCode, 'there is no QoS 3')
   return qos as QoS
-}
-
-function checkArity(fields: Fields, min: number, max: number, what: string): void {
-  if (fields.length >= min && fields.length <= max) return
-  throw malformed(`${what} has ${min === max ? min : `${min} to ${max}`} elements, not ${fields.length}`)
-}
-
-function isPresent(value: unknown): boolean {
-  return value !== undefined && value !== null
-}
-
-function array(value: unknown, what: string): readonly unknown[] {
-  if (!Array.isArray(value)) throw malformed(`${what} is an array`)
-  return value
-}
-
-function integer(value: unknown, max: number, what: string): number {
-  if (typeof value !== 'number') throw malformed(`${what} is an integer`)
-  if (value > max) throw malformed(`${what} is at most ${max}`)
-  return value
-}
-
-function count(value: unknown, what: string): number {
-  return integer(value, Number.MAX_SAFE_INTEGER, what)
-}
-
-function text(value: unknown, what: string): string {
-  if (typeof value !== 'string') throw malformed(`${what} is a str`)
-  return value
-}
-
-function binary(value: unknown, what: string): Uint8Array {
-  if (!(value instanceof Uint8Array)) throw malformed(`${what} is a bin`)
-  return value
 }
