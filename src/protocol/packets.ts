@@ -333,7 +333,7 @@ export interface ProducePacket {
   /** true: all of them or none. */
   isAtomic: boolean
   messages: readonly ProduceMessage[]
-  /** The bytes of each message's array on the wire: what the digest is made of. */
+  /** The bytes of each message's array on the wire: what the digest is made of, and all that a writer looks at. */
   encoded: readonly Uint8Array[]
 }
 

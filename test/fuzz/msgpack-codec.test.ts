@@ -145,6 +145,8 @@ t.test('messages that claim gigabytes cost next to nothing', async (t) => {
     '9308dd7fffffff',
     '990101a00100c0c0c0df7fffffff',
     '950300 00a161c6ffffffff',
+    '96120101 0000ddffffffff',
+    '96120101 0000dd0000000a9301a161c6ffffffff',
   ]
   const before = process.memoryUsage()
   for (let round = 0; round < 2_000; round += 1) {

@@ -2,7 +2,9 @@
 import fc from 'fast-check'
 import { isReasonCodeLegal } from '../../src/protocol/reason-codes.js'
 import { PROPERTIES, type PropertyOwner, type PropertyRow } from '../../src/protocol/msgpack/properties.js'
-import { type Packet, PacketType } from '../../src/protocol/packets.js'
+import { encodeProduceMessage } from '../../src/protocol/msgpack/produce.js'
+import { type Packet, PacketType, type ProduceMessage } from '../../src/protocol/packets.js'
+import { PRODUCER_REASONS, type ProducerReasonPlace } from '../../src/protocol/producer-reasons.js'
 
 const text = fc.string({ unit: 'grapheme', maxLength: 80 }).map((value) => value.replaceAll('\0', ''))
 const topic = text.filter((value) => value.length > 0)
@@ -64,6 +66,7 @@ const connect = fc.record(
       if (record.authenticationMethod === undefined) delete record.authenticationData
       return record
     }),
+    deliveryCursor: fc.record({ sessionNumber: safe, deliverySequence: fc.oneof(fc.constant(0), safe) }),
   },
   { requiredKeys: ['type', 'protocolLevel', 'clientId', 'cleanStart', 'keepAliveSec', 'properties'] },
 )
@@ -80,6 +83,8 @@ const connack = fc
         queuedMessages: safe,
         lost: fc.array(fc.record({ reason: fc.constantFrom('expired', 'queue-full', 'offline'), messages: safe })),
       }),
+      sessionNumber: safe,
+      incarnation: text,
     },
     { requiredKeys: ['type', 'sessionPresent', 'reasonCode', 'properties'] },
   )
@@ -178,6 +183,89 @@ const auth = fc.record({
   properties: properties('AUTH'),
 })
 
+const handle = uint16
+const digest = fc.uint8Array({ minLength: 32, maxLength: 32 })
+const digestOrNull = fc.option(digest, { nil: null })
+
+function producerReason(place: ProducerReasonPlace): fc.Arbitrary<number> {
+  return fc.constantFrom(...PRODUCER_REASONS.filter((row) => row.places.includes(place)).map((row) => row.value))
+}
+
+const refusals = fc
+  .uniqueArray(safe, { maxLength: 4 })
+  .chain((sequences) =>
+    fc.tuple(
+      ...sequences
+        .sort((left, right) => left - right)
+        .map((sequence) =>
+          fc.record(
+            { sequence: fc.constant(sequence), reasonCode: producerReason('REFUSAL'), reasonString: text },
+            { requiredKeys: ['sequence', 'reasonCode'] },
+          ),
+        ),
+    ),
+  )
+
+const producerOpen = fc.record({
+  type: fc.constant(PacketType.PRODUCER_OPEN),
+  handle,
+  producerId: fc.uint8Array({ minLength: 16, maxLength: 16 }),
+  confirmedSequence: fc.oneof(fc.constant(0), safe),
+  digest: digestOrNull,
+})
+
+const producerOpened = fc.record(
+  {
+    type: fc.constant(PacketType.PRODUCER_OPENED),
+    handle,
+    reasonCode: producerReason('PRODUCER_OPENED'),
+    epoch: fc.oneof(fc.constant(0), safe),
+    sequence: fc.oneof(fc.constant(0), safe),
+    digest: digestOrNull,
+    incarnation: text,
+    refusals,
+    reasonString: text,
+  },
+  {
+    requiredKeys: ['type', 'handle', 'reasonCode', 'epoch', 'sequence', 'digest', 'incarnation', 'refusals'],
+  },
+)
+
+const produceMessage = fc.record({
+  topicName: topic,
+  payload: binary,
+  qos: fc.constantFrom(1 as const, 2 as const),
+  retain: fc.boolean(),
+  properties: propertiesOrNull('PRODUCE'),
+})
+
+const produce = fc
+  .record({
+    type: fc.constant(PacketType.PRODUCE),
+    handle,
+    firstSequence: safe.map((sequence) => Math.min(sequence, Number.MAX_SAFE_INTEGER - 20)),
+    confirmedSequence: fc.oneof(fc.constant(0), safe),
+    isAtomic: fc.boolean(),
+    messages: fc.array(produceMessage, { minLength: 1, maxLength: 20 }),
+  })
+  .map((packet) => ({
+    ...packet,
+    encoded: packet.messages.map((message) => encodeProduceMessage(message as ProduceMessage)),
+  }))
+
+const produced = fc.record(
+  {
+    type: fc.constant(PacketType.PRODUCED),
+    handle,
+    reasonCode: producerReason('PRODUCED'),
+    sequence: fc.oneof(fc.constant(0), safe),
+    digest: digestOrNull,
+    refusals,
+    reasonString: text,
+  },
+  { requiredKeys: ['type', 'handle', 'reasonCode', 'sequence', 'digest', 'refusals'] },
+)
+
 function userPropertiesRow(): PropertyRow {
   return PROPERTIES.find((row) => row.name === 'userProperties') as PropertyRow
 }
@@ -195,4 +283,8 @@ export const packet = fc.oneof(
   ping,
   disconnect,
   auth,
+  producerOpen,
+  producerOpened,
+  produce,
+  produced,
 ) as fc.Arbitrary<unknown> as fc.Arbitrary<Packet>

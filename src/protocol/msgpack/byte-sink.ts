@@ -38,6 +38,12 @@ export class ByteSink {
     this.#wideInteger(value)
   }
 
+  /** At most 5 bytes. */
+  arrayHeader(length: number): void {
+    if (length < 16) this.byte(0x90 | length)
+    else this.#sizedHeader(length < 0x1_0000 ? 0xdc : 0xdd, length < 0x1_0000 ? 2 : 4, length)
+  }
+
   /** At most 5 bytes and three for each UTF-16 unit. */
   text(text: string): void {
     const length = text.length
@@ -139,6 +145,11 @@ export function integerSize(value: number): number {
   if (value < 0x100) return 2
   if (value < 0x1_0000) return 3
   return value <= 0xffff_ffff ? 5 : 9
+}
+
+export function arrayHeaderSize(length: number): number {
+  if (length < 16) return 1
+  return length < 0x1_0000 ? 3 : 5
 }
 
 export function textSize(text: string): number {

@@ -3,9 +3,11 @@
  * arrays. Specification and test vectors: `conformance/native-protocol.md`, `conformance/vectors/`.
  */
 import type { Codec } from '../codec.js'
+import { PacketType } from '../packets.js'
 import { NativeDecoder } from './decoder.js'
 import { encodeFields } from './encode-packet.js'
 import { pack } from './packer.js'
+import { producePacketSize } from './produce.js'
 import { publicationSize } from './publication-tail.js'
 import { NativeWriter } from './writer.js'
 
@@ -15,5 +17,6 @@ export const nativeCodec: Codec = {
   decoder: (limits) => new NativeDecoder(limits),
   writer: () => new NativeWriter(),
   publicationSize,
-  packetSize: (packet) => pack(encodeFields(packet)).length,
+  packetSize: (packet) =>
+    packet.type === PacketType.PRODUCE ? producePacketSize(packet) : pack(encodeFields(packet)).length,
 }

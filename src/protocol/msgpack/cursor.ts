@@ -30,14 +30,14 @@ export class Cursor {
     this.end = 0
   }
 
-  arrayLength(): number {
+  arrayLength(what = 'a packet'): number {
     const token = this.bytes[this.position]
-    if (token === undefined) throw malformed('the message ends where a packet should begin')
+    if (token === undefined) throw malformed(`the message ends where ${what} should begin`)
     this.position += 1
     if (token >= 0x90 && token <= 0x9f) return token & 0x0f
     if (token === 0xdc) return this.#uint(2)
     if (token === 0xdd) return this.#uint(4)
-    throw malformed('a packet is a msgpack array')
+    throw malformed(`${what} is a msgpack array`)
   }
 
   /** Any integer format, as long as the value is not negative and at most 2^53 - 1. */
@@ -74,8 +74,12 @@ export class Cursor {
     const start = this.position
     if (length > this.end - start) throw malformed('a payload claims more bytes than there are')
     this.position = start + length
+    return this.view(start, this.position)
+  }
+
+  view(start: number, end: number): Uint8Array {
     // Not `subarray`: on Node the chunk is a Buffer, and a view of that kind costs twice as much.
-    return new Uint8Array(this.bytes.buffer, this.bytes.byteOffset + start, this.position - start)
+    return new Uint8Array(this.bytes.buffer, this.bytes.byteOffset + start, end - start)
   }
 
   text(): string {

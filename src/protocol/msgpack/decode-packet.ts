@@ -1,7 +1,7 @@
 /**
  * Decoded msgpack arrays to packets, one function per packet: arity, types and ranges of the fields, flags, and the
- * rules that need nothing but the packet itself. The arrays have passed `strict-walk.ts`. PUBLISH, DELIVER and the
- * four acks are not here: `decoder.ts` reads them in place.
+ * rules that need nothing but the packet itself. The arrays have passed `strict-walk.ts`. PUBLISH, DELIVER,
+ * PRODUCE and the four acks are not here: `decoder.ts` reads them in place; `produce.ts` has all packets of producers.
  */
 import {
   type AckProperties,
@@ -10,6 +10,7 @@ import {
   type ConnackProperties,
   type ConnectPacket,
   type ConnectProperties,
+  type DeliveryCursor,
   type DisconnectPacket,
   type DisconnectProperties,
   type DropReason,
@@ -33,6 +34,7 @@ import {
 import { ProtocolError } from '../protocol-error.js'
 import { isFailure, isReasonCodeLegal, ReasonCode } from '../reason-codes.js'
 import { array, binary, checkArity, count, type Fields, integer, isPresent, text } from './fields.js'
+import { decodeProduced, decodeProducerOpen, decodeProducerOpened } from './produce.js'
 import { decodeProperties } from './properties.js'
 import { CLEAN_START_FLAG, malformed, PROTOCOL_VERSION, protocolError, QOS_MASK, RETAIN_FLAG } from './wire.js'
 
@@ -69,6 +71,12 @@ export function decodeControlPacket(type: number, fields: Fields): Packet {
       return decodeDisconnect(fields)
     case PacketType.AUTH:
       return decodeAuth(fields)
+    case PacketType.PRODUCER_OPEN:
+      return decodeProducerOpen(fields)
+    case PacketType.PRODUCER_OPENED:
+      return decodeProducerOpened(fields)
+    case PacketType.PRODUCED:
+      return decodeProduced(fields)
     default:
       throw malformed(`there is no packet type ${type}`)
   }
@@ -79,7 +87,7 @@ function decodeConnect(fields: Fields): ConnectPacket {
   if (typeof fields[1] === 'number' && fields[1] !== PROTOCOL_VERSION) {
     throw new ProtocolError(ReasonCode.UNSUPPORTED_PROTOCOL_VERSION, `this server speaks version ${PROTOCOL_VERSION}`)
   }
-  checkArity(fields, 5, 9, 'CONNECT')
+  checkArity(fields, 5, 10, 'CONNECT')
   integer(fields[1], PROTOCOL_VERSION, 'the protocol version')
   const clientId = text(fields[2], 'the client identifier')
   const flags = integer(fields[3], 0xff, 'the CONNECT flags')
@@ -99,7 +107,15 @@ function decodeConnect(fields: Fields): ConnectPacket {
   if (isPresent(fields[5])) packet.username = text(fields[5], 'the user name')
   if (isPresent(fields[6])) packet.password = binary(fields[6], 'the password')
   if (isPresent(fields[7])) packet.will = decodeWill(fields[7])
+  if (isPresent(fields[9])) packet.deliveryCursor = decodeDeliveryCursor(fields[9])
   return packet
+}
+
+function decodeDeliveryCursor(value: unknown): DeliveryCursor {
+  const fields = array(value, 'the delivery cursor')
+  checkArity(fields, 2, 2, 'the delivery cursor')
+  const sessionNumber = decodeSessionNumber(fields[0])
+  return { sessionNumber, deliverySequence: count(fields[1], 'the delivery sequence') }
 }
 
 function decodeWill(value: unknown): WillMessage {
@@ -117,7 +133,7 @@ function decodeWill(value: unknown): WillMessage {
 }
 
 function decodeConnack(fields: Fields): ConnackPacket {
-  checkArity(fields, 3, 6, 'CONNACK')
+  checkArity(fields, 3, 8, 'CONNACK')
   const sessionPresent = integer(fields[1], 1, 'sessionPresent') === 1
   const reasonCode = decodeReasonCode(fields[2], PacketType.CONNACK)
   if (sessionPresent && isFailure(reasonCode)) {
@@ -135,6 +151,8 @@ function decodeConnack(fields: Fields): ConnackPacket {
     packet.durability = durability as Durability
   }
   if (isPresent(fields[5])) packet.resume = decodeResume(fields[5])
+  if (isPresent(fields[6])) packet.sessionNumber = decodeSessionNumber(fields[6])
+  if (isPresent(fields[7])) packet.incarnation = text(fields[7], 'the incarnation')
   return packet
 }
 
@@ -238,6 +256,12 @@ function decodeAuth(fields: Fields): AuthPacket {
     reasonCode: decodeReasonCode(fields[1], PacketType.AUTH),
     properties: decodeProperties<AuthPacket['properties']>(fields[2], 'AUTH') ?? {},
   }
+}
+
+function decodeSessionNumber(value: unknown): number {
+  const sessionNumber = count(value, 'the session number')
+  if (sessionNumber === 0) throw protocolError('a session number is not 0')
+  return sessionNumber
 }
 
 function decodePacketId(value: unknown): number {

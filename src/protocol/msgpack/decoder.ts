@@ -1,7 +1,7 @@
 /**
- * One WebSocket message in, its packets out. PUBLISH, DELIVER and the four acks are read in place; every other packet
- * is walked by `strict-walk.ts`, decoded by msgpackr and checked by `decode-packet.ts`. Which side may send what, and
- * when, is the business of core and client: one decoder serves both.
+ * One WebSocket message in, its packets out. PUBLISH, DELIVER, PRODUCE and the four acks are read in place; every other
+ * packet is walked by `strict-walk.ts`, decoded by msgpackr and checked by `decode-packet.ts`. Which side may send
+ * what, and when, is the business of core and client: one decoder serves both.
  */
 import type { CodecLimits, PacketDecoder } from '../codec.js'
 import {
@@ -21,24 +21,27 @@ import { isReasonCodeLegal, ReasonCode } from '../reason-codes.js'
 import { Cursor } from './cursor.js'
 import { decodeControlPacket } from './decode-packet.js'
 import { unpackRange } from './packer.js'
+import { decodeProduce, type PropertiesReader } from './produce.js'
 import { decodeProperties, type PropertyOwner } from './properties.js'
 import { StrictWalk } from './strict-walk.js'
-import {
-  DELIVER,
-  DUP_FLAG,
-  FIRST_RESERVED_TYPE,
-  LAST_RESERVED_TYPE,
-  malformed,
-  protocolError,
-  QOS_MASK,
-  RETAIN_FLAG,
-} from './wire.js'
+import { DELIVER, DUP_FLAG, malformed, protocolError, QOS_MASK, RETAIN_FLAG } from './wire.js'
 
 export class NativeDecoder implements PacketDecoder {
   readonly #limits: CodecLimits
   readonly #cursor = new Cursor()
   readonly #walk: StrictWalk
   #packetSizeMax: number
+  /** Messages of PRODUCE share the values of one packet. */
+  readonly #messageProperties: PropertiesReader = {
+    valuesLeft: 0,
+    read: (cursor) => {
+      this.#messageProperties.valuesLeft -= 1
+      if (cursor.skipNil()) return null
+      const value = this.#value(cursor, cursor.position, 4, this.#messageProperties.valuesLeft + 1)
+      this.#messageProperties.valuesLeft = this.#walk.valuesLeft
+      return decodeProperties<PublishProperties>(value, 'PRODUCE')
+    },
+  }
 
   constructor(limits: CodecLimits) {
     this.#limits = limits
@@ -68,7 +71,8 @@ export class NativeDecoder implements PacketDecoder {
     else if (type === DELIVER) packet = this.#deliver(cursor, arity)
     else if (type >= PacketType.PUBACK && type <= PacketType.PUBCOMP) {
       packet = this.#ack(cursor, arity, type as AckPacketType)
-    } else return this.#control(cursor, start, type)
+    } else if (type === PacketType.PRODUCE) packet = decodeProduce(cursor, arity, this.#messageProperties)
+    else return this.#control(cursor, start, type)
     this.#checkSize(cursor.position - start)
     return packet
   }
@@ -159,15 +163,12 @@ export class NativeDecoder implements PacketDecoder {
   }
 
   #control(cursor: Cursor, start: number, type: number): Packet {
-    if (type >= FIRST_RESERVED_TYPE && type <= LAST_RESERVED_TYPE) {
-      throw protocolError(`packet type ${type} is reserved and not yet spoken here`)
-    }
     const fields = this.#value(cursor, start, 1)
     return decodeControlPacket(type, fields as readonly unknown[])
   }
 
-  #value(cursor: Cursor, start: number, depth: number): unknown {
-    const end = this.#walk.walk(cursor.bytes, start, cursor.end, depth)
+  #value(cursor: Cursor, start: number, depth: number, valuesMax?: number): unknown {
+    const end = this.#walk.walk(cursor.bytes, start, cursor.end, depth, valuesMax)
     this.#checkSize(end - start)
     cursor.position = end
     return this.#walk.restoreMarks(unpackRange(cursor.bytes, start, end))

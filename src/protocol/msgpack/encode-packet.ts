@@ -16,6 +16,7 @@ import type {
 } from '../packets.js'
 import { PacketType } from '../packets.js'
 import { wireInteger } from './packer.js'
+import { encodeProduceFields, encodeProducerFields } from './produce.js'
 import { encodeProperties } from './properties.js'
 import { CLEAN_START_FLAG, DELIVER, DUP_FLAG, PROTOCOL_VERSION, RETAIN_FLAG } from './wire.js'
 
@@ -56,15 +57,19 @@ export function encodeFields(packet: Packet): Fields {
     }
     case PacketType.AUTH:
       return withoutTrailing([packet.type, packet.reasonCode, encodeProperties(packet.properties, 'AUTH')], 2)
+    case PacketType.PRODUCE:
+      return encodeProduceFields(packet)
     case PacketType.PRODUCER_OPEN:
     case PacketType.PRODUCER_OPENED:
-    case PacketType.PRODUCE:
-    case PacketType.PRODUCED:
-      assert(false, 'not on the wire yet')
+    case PacketType.PRODUCED: {
+      const { fields, required } = encodeProducerFields(packet)
+      return withoutTrailing(fields, required)
+    }
   }
 }
 
 function encodeConnect(packet: ConnectPacket): Fields {
+  const cursor = packet.deliveryCursor
   const fields = [
     PacketType.CONNECT,
     PROTOCOL_VERSION,
@@ -75,6 +80,7 @@ function encodeConnect(packet: ConnectPacket): Fields {
     packet.password ?? null,
     packet.will === undefined ? null : encodeWill(packet.will),
     encodeProperties(packet.properties, 'CONNECT'),
+    cursor === undefined ? null : [wireInteger(cursor.sessionNumber), wireInteger(cursor.deliverySequence)],
   ]
   return withoutTrailing(fields, 5)
 }
@@ -98,6 +104,8 @@ function encodeConnack(packet: ConnackPacket): Fields {
           wireInteger(resume.queuedMessages),
           resume.lost.map(({ reason, messages }) => [reason, wireInteger(messages)]),
         ],
+    packet.sessionNumber === undefined ? null : wireInteger(packet.sessionNumber),
+    packet.incarnation ?? null,
   ]
   return withoutTrailing(fields, 3)
 }

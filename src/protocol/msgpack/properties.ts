@@ -9,7 +9,8 @@ import { ReasonCode } from '../reason-codes.js'
 import { malformed, protocolError } from './wire.js'
 
 export type PropertyKind = 'bit' | 'uint16' | 'uint32' | 'str' | 'bin' | 'pairs' | 'identifiers'
-/** ACK: PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK. WILL: the Will inside CONNECT. */
+/** ACK: PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK. WILL: the Will inside CONNECT.
+ * PRODUCE: each of its messages. */
 export type PropertyOwner =
   | 'CONNECT'
   | 'WILL'
@@ -20,6 +21,7 @@ export type PropertyOwner =
   | 'UNSUBSCRIBE'
   | 'DISCONNECT'
   | 'AUTH'
+  | 'PRODUCE'
 
 export interface PropertyRow {
   readonly identifier: number
@@ -40,8 +42,9 @@ const ALL: readonly PropertyOwner[] = [
   'UNSUBSCRIBE',
   'DISCONNECT',
   'AUTH',
+  'PRODUCE',
 ]
-const MESSAGE: readonly PropertyOwner[] = ['PUBLISH', 'WILL']
+const MESSAGE: readonly PropertyOwner[] = ['PUBLISH', 'WILL', 'PRODUCE']
 const LOGIN: readonly PropertyOwner[] = ['CONNECT', 'CONNACK', 'AUTH']
 const HANDSHAKE: readonly PropertyOwner[] = ['CONNECT', 'CONNACK']
 const ANSWER: readonly PropertyOwner[] = ['CONNACK', 'ACK', 'DISCONNECT', 'AUTH']

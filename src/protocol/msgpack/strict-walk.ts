@@ -7,7 +7,7 @@
 import { utf8Decode } from '../../base/utf8.js'
 import { ProtocolError } from '../protocol-error.js'
 import { ReasonCode } from '../reason-codes.js'
-import { DEPTH_MAX, malformed, protocolError, VALUES_MAX } from './wire.js'
+import { DEPTH_MAX, malformed, protocolError, tooManyValues, VALUES_MAX } from './wire.js'
 
 /** Identifier of User Property: the one list that has a limit of its own. */
 const USER_PROPERTY = 38
@@ -28,15 +28,20 @@ export class StrictWalk {
     this.#userPropertiesMax = userPropertiesMax
   }
 
+  /** What the last walk left of its values. */
+  get valuesLeft(): number {
+    return this.#valuesLeft
+  }
+
   /**
    * @returns where the value that begins at `start` ends, at most `end`.
    * @throws ProtocolError when it is not a value this protocol allows.
    */
-  walk(bytes: Uint8Array, start: number, end: number, depth: number): number {
+  walk(bytes: Uint8Array, start: number, end: number, depth: number, valuesMax: number = VALUES_MAX): number {
     this.#bytes = bytes
     this.#position = start
     this.#end = end
-    this.#valuesLeft = VALUES_MAX
+    this.#valuesLeft = valuesMax
     this.#strings = 0
     this.#marked = null
     this.#value(depth)
@@ -68,9 +73,7 @@ export class StrictWalk {
 
   #value(depth: number): void {
     this.#valuesLeft -= 1
-    if (this.#valuesLeft < 0) {
-      throw new ProtocolError(ReasonCode.QUOTA_EXCEEDED, `a packet holds at most ${VALUES_MAX} values; split it`)
-    }
+    if (this.#valuesLeft < 0) throw tooManyValues()
     const token = this.#byte()
     if (token <= 0x7f || token === 0xc0) return
     if (token <= 0x8f) this.#map(token & 0x0f, depth)

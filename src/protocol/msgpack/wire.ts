@@ -10,9 +10,6 @@ import { ReasonCode } from '../reason-codes.js'
 export const PROTOCOL_VERSION = 1
 /** PUBLISH with the fields of one subscriber, from server to client at QoS 1 and 2. */
 export const DELIVER = 19
-/** Producer open, producer ack, batched publish: kept free for them, refused until then. */
-export const FIRST_RESERVED_TYPE = 16
-export const LAST_RESERVED_TYPE = 18
 
 export const QOS_MASK = 0b0011
 export const RETAIN_FLAG = 0b0100
@@ -26,6 +23,10 @@ export const VALUES_MAX = 32_768
 
 export function malformed(detail: string): ProtocolError {
   return new ProtocolError(ReasonCode.MALFORMED_PACKET, detail)
+}
+
+export function tooManyValues(): ProtocolError {
+  return new ProtocolError(ReasonCode.QUOTA_EXCEEDED, `a packet holds at most ${VALUES_MAX} values; split it`)
 }
 
 export function protocolError(detail: string): ProtocolError {

@@ -11,11 +11,14 @@ import {
   PACKET_ID_MAX,
   type Packet,
   PacketType,
+  type ProducedPacket,
+  type ProducePacket,
   type PublishPacket,
 } from '../packets.js'
 import { ByteSink } from './byte-sink.js'
 import { encodeFields, publishFlags } from './encode-packet.js'
 import { pack } from './packer.js'
+import { writeProduceHead } from './produce.js'
 import { encodeProperties, hasProperties } from './properties.js'
 import { isSharedLayout, sharedTail, tailProperties } from './publication-tail.js'
 import { DELIVER } from './wire.js'
@@ -24,6 +27,8 @@ import { DELIVER } from './wire.js'
 const PUBLISH_HEAD_MAX = 24
 /** Most bytes of an ack: array, type, two packet identifiers, a reason code. */
 const ACK_MAX = 10
+/** Most bytes of PRODUCED before its digest: array, type, handle, reason code, sequence, header of the digest. */
+const PRODUCED_HEAD_MAX = 24
 
 export class NativeWriter implements PacketWriter {
   readonly #sink = new ByteSink()
@@ -48,6 +53,12 @@ export class NativeWriter implements PacketWriter {
       case PacketType.PUBREL:
       case PacketType.PUBCOMP:
         this.#writeAckPacket(packet)
+        break
+      case PacketType.PRODUCE:
+        this.#writeProduce(packet)
+        break
+      case PacketType.PRODUCED:
+        this.#writeProduced(packet)
         break
       default:
         this.#pack(encodeFields(packet))
@@ -120,6 +131,32 @@ export class NativeWriter implements PacketWriter {
     sink.text(topicName)
     sink.binary(payload)
     if (map !== null) this.#pack(map)
+  }
+
+  #writeProduce(packet: ProducePacket): void {
+    const sink = this.#sink
+    writeProduceHead(sink, packet)
+    for (const message of packet.encoded) {
+      sink.reserve(message.length)
+      sink.raw(message)
+    }
+  }
+
+  /** The answer to a PRODUCE of which nothing was refused is written by hand. */
+  #writeProduced(packet: ProducedPacket): void {
+    const { digest } = packet
+    if (digest === null || packet.refusals.length > 0 || packet.reasonString !== undefined) {
+      this.#pack(encodeFields(packet))
+      return
+    }
+    const sink = this.#sink
+    sink.reserve(PRODUCED_HEAD_MAX + digest.length)
+    sink.byte(0x95)
+    sink.byte(PacketType.PRODUCED)
+    sink.integer(packet.handle)
+    sink.integer(packet.reasonCode)
+    sink.integer(packet.sequence)
+    sink.binary(digest)
   }
 
   #putHead(publication: Publication, delivery: Delivery, withProperties: boolean): void {

@@ -80,7 +80,7 @@ t.test('the browser bundle passes every vector in a realm without Buffer, proces
 })
 
 t.test('the sources of the codec import nothing from node', async (t) => {
-  for (const file of ['codec', 'decoder', 'writer', 'packer', 'cursor']) {
+  for (const file of ['codec', 'decoder', 'writer', 'packer', 'cursor', 'produce', 'fields']) {
     const source = readFileSync(new URL(`../../../../src/protocol/msgpack/${file}.ts`, import.meta.url), 'utf8')
     t.notMatch(source, /node:|Buffer\./, file)
   }

@@ -3,7 +3,8 @@ import t from 'tap'
 import type { CodecLimits } from '../../../../src/protocol/codec.js'
 import { nativeCodec } from '../../../../src/protocol/msgpack/codec.js'
 import { pack, unpackRange } from '../../../../src/protocol/msgpack/packer.js'
-import type { Packet, PublishPacket } from '../../../../src/protocol/packets.js'
+import { encodeProduceMessage, PRODUCE_MESSAGES_MAX } from '../../../../src/protocol/msgpack/produce.js'
+import type { Packet, ProduceMessage, ProducePacket, PublishPacket } from '../../../../src/protocol/packets.js'
 import { ProtocolError } from '../../../../src/protocol/protocol-error.js'
 import { VECTOR_LIMITS } from './vectors.js'
 
@@ -74,6 +75,49 @@ t.test('a packet of more than 32768 values is refused, one of exactly so many is
     reasonCodeOf(() => decodeAll(filters(32_765), limits)),
     0x97,
   )
+})
+
+/** PRODUCE with so many messages; each has `properties` behind it. */
+function produce(messages: number, properties: unknown[] = []): Uint8Array {
+  const message = [1, 'a', new Uint8Array(0), ...properties]
+  return Uint8Array.from(pack([18, 1, 1, 0, 0, new Array(messages).fill(message)]))
+}
+
+t.test('the messages of PRODUCE share the 32768 values of one packet', async (t) => {
+  const limits = { maximumPacketSize: 1_000_000 }
+  const [packet] = decodeAll(produce(PRODUCE_MESSAGES_MAX), limits) as [ProducePacket]
+  t.equal(packet.messages.length, PRODUCE_MESSAGES_MAX)
+  t.equal(
+    reasonCodeOf(() => decodeAll(produce(PRODUCE_MESSAGES_MAX + 1), limits)),
+    0x97,
+  )
+  // Seven of the packet, four of each message; a map of a content type is two more, nil is one.
+  const withType = Math.floor((32_768 - 7) / 6)
+  const properties = [new Map([[3, 'x']])]
+  t.equal((decodeAll(produce(withType, properties), limits) as [ProducePacket])[0].messages.length, withType)
+  t.equal(
+    reasonCodeOf(() => decodeAll(produce(withType + 1, properties), limits)),
+    0x97,
+  )
+  t.equal(decodeAll(produce(Math.floor((32_768 - 7) / 5), [null]), limits).length, 1)
+  const one = [new Map([[38, new Array(60).fill(['k', 'v'])]])]
+  t.equal(decodeAll(produce(176, one), limits).length, 1, '186 values each')
+  t.equal(
+    reasonCodeOf(() => decodeAll(produce(177, one), limits)),
+    0x97,
+  )
+  t.equal(decodeAll(produce(176, one), limits).length, 1, 'each packet begins anew')
+})
+
+t.test('payloads and encoded messages of PRODUCE are views of the message that came', async (t) => {
+  const chunk = Buffer.concat([pack([12]).slice(), produce(3, [new Map([[3, 'text/plain']])]), pack([12]).slice()])
+  const packet = decodeAll(chunk)[1] as ProducePacket
+  for (const [index, encoded] of packet.encoded.entries()) {
+    t.equal(encoded.buffer, chunk.buffer)
+    t.equal(packet.messages[index]?.payload.buffer, chunk.buffer)
+    const message = packet.messages[index] as ProduceMessage
+    t.strictSame([...encoded], [...encodeProduceMessage(message)], 'which are what an encoder makes of the message')
+  }
 })
 
 t.test('topics that come again are found again, and none is mistaken for another', async (t) => {

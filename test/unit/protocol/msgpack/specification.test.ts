@@ -1,12 +1,15 @@
 /** `conformance/native-protocol.md` and the code say the same, in both directions. */
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { DEFAULT_LIMITS } from '../../../../src/core/limits.js'
 import { CLOSE_CODE_BY_REASON, CloseCode, isReconnectAllowed } from '../../../../src/protocol/close-codes.js'
 import { nativeCodec } from '../../../../src/protocol/msgpack/codec.js'
+import { PRODUCE_MESSAGES_MAX } from '../../../../src/protocol/msgpack/produce.js'
 import { PROPERTIES } from '../../../../src/protocol/msgpack/properties.js'
 import { DELIVER, DEPTH_MAX, VALUES_MAX } from '../../../../src/protocol/msgpack/wire.js'
-import { type Packet, PacketType } from '../../../../src/protocol/packets.js'
+import { type Packet, PacketType, ProducerReason } from '../../../../src/protocol/packets.js'
+import { PRODUCER_REASONS } from '../../../../src/protocol/producer-reasons.js'
 import { bytesOf, hexOf, VECTOR_LIMITS } from './vectors.js'
 
 const page = readFileSync(new URL('../../../../conformance/native-protocol.md', import.meta.url), 'utf8')
@@ -63,10 +66,22 @@ t.test('the table of close codes is the one in the code', async (t) => {
   t.strictSame(sorted(reasons), sorted(CLOSE_CODE_BY_REASON))
 })
 
+t.test('the table of reason codes of producers is the one in the code', async (t) => {
+  const written = table('reason code', 'name', 'where', 'meaning')
+  const hex = (value: number) => `0x${value.toString(16).padStart(2, '0')}`
+  t.strictSame(
+    written,
+    PRODUCER_REASONS.map(({ name, value, places, meaning }) => [hex(value), name, places.join(', '), meaning]),
+  )
+  const own = new Map(PRODUCER_REASONS.map(({ name, value }) => [name, value]))
+  for (const [name, value] of Object.entries(ProducerReason)) t.equal(own.get(name), value, name)
+  t.ok(page.includes(`${PRODUCE_MESSAGES_MAX} messages without properties`))
+})
+
 t.test('the table of packets has every packet type and its number', async (t) => {
   const rows = table('type', 'packet', 'array')
   const names = new Map(
-    rows.filter(([, name]) => /^[A-Z]+$/.test(name ?? '')).map(([type, name]) => [name, Number(type)]),
+    rows.filter(([, name]) => /^[A-Z_]+$/.test(name ?? '')).map(([type, name]) => [name, Number(type)]),
   )
   const types = new Map<string | undefined, number>(Object.entries(PacketType).filter(([name]) => name !== 'RESERVED'))
   t.strictSame([...names].sort(), [...types.set('DELIVER', DELIVER)].sort())
@@ -87,17 +102,28 @@ t.test('the limits on the page are the defaults', async (t) => {
 })
 
 t.test('the session in hex is one that the codec reads and writes', async (t) => {
-  const lines = page.slice(page.indexOf('## 15')).match(/^(client|server) {2}[0-9a-f ]+ {2}/gm) ?? []
+  const lines = page.slice(page.indexOf('## 16')).match(/^(client|server) {2}[0-9a-f ]+ {2}/gm) ?? []
   const types: number[] = []
+  const messages = createHash('sha256')
+  const digests: string[] = [messages.copy().digest('hex')]
+  const produced: string[] = []
   for (const line of lines) {
     const hex = line.slice(8).replaceAll(' ', '')
     const writer = nativeCodec.writer(5)
     nativeCodec.decoder(VECTOR_LIMITS).decode(bytesOf(hex), (packet: Packet) => {
       types.push(packet.type)
+      if (packet.type === PacketType.PRODUCE) {
+        for (const encoded of packet.encoded) messages.update(encoded)
+        digests.push(messages.copy().digest('hex'))
+      }
+      if (packet.type === PacketType.PRODUCER_OPENED || packet.type === PacketType.PRODUCED) {
+        produced.push(hexOf(packet.digest ?? new Uint8Array(0)))
+      }
       writer.write(packet)
     })
     const written = writer.take()
     t.equal(hexOf(written?.buffer.subarray(written.headroom) ?? new Uint8Array()), hex, line.trim())
   }
-  t.strictSame(types, [1, 2, 8, 9, 3, 4, 3, 4, 12, 13, 14])
+  t.strictSame(types, [1, 2, 8, 9, 3, 4, 3, 4, 12, 13, 16, 17, 18, 20, 14])
+  t.strictSame(digests, produced, 'the digest of the producer is that of its messages')
 })

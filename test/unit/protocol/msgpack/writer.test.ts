@@ -4,10 +4,12 @@ import { type Delivery, FRAME_HEADROOM, type Publication } from '../../../../src
 import { nativeCodec } from '../../../../src/protocol/msgpack/codec.js'
 import { encodeFields } from '../../../../src/protocol/msgpack/encode-packet.js'
 import { pack } from '../../../../src/protocol/msgpack/packer.js'
+import { encodeProduceMessage } from '../../../../src/protocol/msgpack/produce.js'
 import {
   type AckPacket,
   type Packet,
   PacketType,
+  type ProduceMessage,
   type PublishPacket,
   type PublishProperties,
 } from '../../../../src/protocol/packets.js'
@@ -94,6 +96,45 @@ t.test('hot packets are written byte for byte as msgpackr writes their arrays', 
       packets.push(ack, { ...ack, lastPacketId: 9 }, { ...ack, properties: { reasonString: 'no' } })
     }
   }
+  for (const packet of packets) {
+    const expected = hexOf(pack(encodeFields(packet)))
+    if (written((writer) => writer.write(packet)) !== expected) t.fail(JSON.stringify(packet).slice(0, 200))
+    if (nativeCodec.packetSize(packet, 5) !== expected.length / 2) t.fail('packetSize')
+  }
+  t.pass(`${packets.length} packets`)
+})
+
+t.test('packets of producers are written byte for byte as msgpackr writes their arrays', async (t) => {
+  const digest = new Uint8Array(32).fill(0xd1)
+  const topics = ['t', 'é'.repeat(16), 't'.repeat(48), '日'.repeat(100), 't'.repeat(300)]
+  const messages: ProduceMessage[] = topics.flatMap((topicName, index) => [
+    { topicName, payload: new Uint8Array(index * 100), qos: 1, retain: false, properties: null },
+    { topicName, payload: Uint8Array.of(index), qos: 2, retain: true, properties: { contentType: 'x' } },
+    { topicName, payload: new Uint8Array(0), qos: 1, retain: true, properties: {} },
+  ])
+  const encoded = messages.map(encodeProduceMessage)
+  const packets: Packet[] = []
+  for (const number of WIDE) {
+    const handle = Math.min(number, 65_535)
+    const sequences = { handle, firstSequence: number, confirmedSequence: number - 1 }
+    const produce = { type: PacketType.PRODUCE, ...sequences, isAtomic: number > 127 } as const
+    packets.push({ ...produce, messages, encoded })
+    packets.push({ ...produce, messages: messages.slice(0, 1), encoded: encoded.slice(0, 1) })
+    const produced = { type: PacketType.PRODUCED, handle, reasonCode: 0, sequence: number, refusals: [] } as const
+    packets.push({ ...produced, digest }, { ...produced, digest: null, reasonCode: 0xc1 })
+    packets.push({ ...produced, digest, refusals: [{ sequence: number, reasonCode: 0x97, reasonString: 'full' }] })
+    packets.push({ ...produced, digest, reasonString: 'well' })
+  }
+  const many = new Array(70_000).fill(messages[0])
+  packets.push({
+    type: PacketType.PRODUCE,
+    handle: 1,
+    firstSequence: 1,
+    confirmedSequence: 0,
+    isAtomic: false,
+    messages: many,
+    encoded: many.map(() => encoded[0] as Uint8Array),
+  })
   for (const packet of packets) {
     const expected = hexOf(pack(encodeFields(packet)))
     if (written((writer) => writer.write(packet)) !== expected) t.fail(JSON.stringify(packet).slice(0, 200))
