@@ -3,7 +3,7 @@
  * connections, commits that are done late, checkpoints, and power failures of the broker at any turn.
  */
 import { DEFAULT_LIMITS } from '../../src/core/limits.js'
-import { MemoryStore } from '../../src/storage/memory/memory-store.js'
+import { MemoryStore, type MemoryStoreOptions } from '../../src/storage/memory/memory-store.js'
 import { Breach, Ledger } from './book-keeping.js'
 import { Consumer, type ConsumerOptions } from './book-keeping-consumer.js'
 import { Publisher } from './book-keeping-publisher.js'
@@ -26,7 +26,8 @@ export class World {
   checkpoints = 0
   comparisons = 0
 
-  constructor(seed: number) {
+  /** @param store for who wants to see what becomes durable. */
+  constructor(seed: number, store: Pick<MemoryStoreOptions, 'onDurable'> = {}) {
     const random = new Random(seed)
     this.random = random
     // Some worlds have queues that overflow: then nothing is owed, everything else holds.
@@ -49,7 +50,7 @@ export class World {
         purgedPerTurn: random.pick([1, 3]),
       },
     }
-    this.host = new TestBroker({ ...this.#options, store: new MemoryStore({ settle: 'manual' }) })
+    this.host = new TestBroker({ ...this.#options, store: new MemoryStore({ ...store, settle: 'manual' }) })
     // Half of the worlds are about share groups, whose members come, go and end.
     const isAboutGroups = random.chance(0.5)
     this.publishers = [

@@ -26,9 +26,12 @@ type Tables = Readonly<Record<StoreTable, SortedTable>>
 export interface MemoryStoreOptions {
   /** 'microtask' (default): a commit is done as soon as the caller has returned. 'manual': see `settleNext`. */
   readonly settle?: 'microtask' | 'manual'
+  /** Sees every commit that has become durable, in order; the bytes are the caller's afterwards. */
+  readonly onDurable?: (operations: readonly StoreOperation[]) => void
 }
 
 export class MemoryStore implements Store {
+  readonly #options: MemoryStoreOptions
   readonly #settle: 'microtask' | 'manual'
   readonly #pending: PendingCommit[] = []
   readonly #damaged = new Set<string>()
@@ -38,6 +41,7 @@ export class MemoryStore implements Store {
   #drained: (() => void) | null = null
 
   constructor(options: MemoryStoreOptions = {}) {
+    this.#options = options
     this.#settle = options.settle ?? 'microtask'
     this.#tables = Object.fromEntries(STORE_TABLES.map((table) => [table, new SortedTable()])) as Tables
   }
@@ -96,7 +100,7 @@ export class MemoryStore implements Store {
    */
   crash(survivingCommits = 0): MemoryStore {
     for (const commit of this.#pending.splice(0).slice(0, survivingCommits)) this.#apply(commit.operations)
-    const next = new MemoryStore({ settle: this.#settle })
+    const next = new MemoryStore(this.#options)
     next.#tables = this.#tables
     for (const mark of this.#damaged) next.#damaged.add(mark)
     this.#closed = new StoreError('STORE_CLOSED', 'this memory store has crashed; use the one that crash() returned')
@@ -141,6 +145,7 @@ export class MemoryStore implements Store {
       if (operation.kind === 'put') table.put(plainCopy(operation.key), plainCopy(operation.value))
       else table.remove(operation.key)
     }
+    this.#options.onDurable?.(operations)
   }
 
   #assertOpen(): void {
