@@ -201,16 +201,9 @@ function ackRule(name: string, type: number, v5: string): PassiveRule[] {
 export class Audit {
   readonly observed: number[] = PASSIVE_RULES.map(() => 0)
   readonly violations: string[][] = PASSIVE_RULES.map(() => [])
-  /** Types of packets on which the broker ever put a Reason String or a User Property of its own. */
-  readonly reasonStrings = new Set<number>()
-  readonly userProperties = new Set<number>()
 
   packet(seen: Seen): void {
     const { packet } = seen
-    if (packet.type !== TYPE.publish) {
-      if (propertyOf(packet, P.reasonString) !== undefined) this.reasonStrings.add(packet.type)
-      if (propertyOf(packet, P.userProperty) !== undefined) this.userProperties.add(packet.type)
-    }
     for (const [index, rule] of PASSIVE_RULES.entries()) {
       if ((seen.version === 5 ? rule.v5 : rule.v311) === undefined) continue
       const answer = rule.look(seen)

@@ -5,9 +5,10 @@
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto'
 import type { Case, Context } from '../context.js'
 import { expect, expectSame, vacuous } from '../outcome.js'
-import { auth, P, publish } from '../wire/bytes.js'
+import { auth, P, type Properties, publish } from '../wire/bytes.js'
 import { type Client, hexCode } from '../wire/client.js'
 import { describe, type Packet, propertyOf, TYPE } from '../wire/decode.js'
+import { ASKING, leavesOut } from './sizes.js'
 
 const CONTINUE = 0x18
 const AGAIN = 0x19
@@ -66,10 +67,9 @@ const withData = (scram: Scram, data: Buffer) =>
   ] as const
 
 /** CONNECT with the method; the challenge that comes. */
-async function begin(c: Context, url: URL, scram: Scram, maximumPacketSize?: number) {
+async function begin(c: Context, url: URL, scram: Scram, list: Properties = []) {
   const client = await c.open(url)
-  const limit = maximumPacketSize === undefined ? [] : ([[P.maximumPacketSize, maximumPacketSize]] as const)
-  const properties = [...withData(scram, scram.first()), ...limit]
+  const properties = [...withData(scram, scram.first()), ...list]
   const clientId = c.id()
   // Nothing but the method says who this is.
   client.send(client.connectBytes({ clientId, flags: 2, payload: [clientId], properties }))
@@ -142,7 +142,8 @@ export const authentication: readonly Case[] = [
       expectSame(challenge.code, CONTINUE, 'AUTH')
       expectSame(propertyOf(challenge, P.authMethod), own.method, 'Authentication Method in AUTH')
       answer(client, own, challenge)
-      expectSame((await client.take(TYPE.connack)).code, 0, 'CONNACK')
+      const connack = await client.take(TYPE.connack)
+      expectSame([connack.code, propertyOf(connack, P.authMethod)], [0, own.method], 'CONNACK')
       await client.ping()
     },
   },
@@ -235,17 +236,27 @@ export const authentication: readonly Case[] = [
       await failsToConnect(client)
     },
   },
+  ...[
+    { name: 'a Reason String', what: P.reasonString, v5: '3.15.2-2' },
+    { name: 'User Properties', what: P.userProperty, v5: '3.15.2-3' },
+  ].map(
+    ({ name, what, v5 }): Case => ({
+      title: `AUTH comes without ${name} when it would exceed the Maximum Packet Size`,
+      v5,
+      run: async (c) => {
+        const { url, scram } = method(c)
+        await leavesOut(c, what, async (list) => (await begin(c, url, scram(), list)).challenge)
+      },
+    }),
+  ),
   {
-    title: 'AUTH keeps to the Maximum Packet Size of the client, whatever it would say',
-    v5: '3.15.2-2 3.15.2-3',
+    title: 'with Request Problem Information 0 AUTH carries its method and data and nothing more',
+    v5: '3.1.2-29',
     run: async (c) => {
       const { url, scram } = method(c)
-      const { challenge } = await begin(c, url, scram())
-      const limit = challenge.bytes.length
-      const smaller = await begin(c, url, scram(), limit)
-      expect(smaller.challenge.bytes.length <= limit, 'AUTH above the Maximum Packet Size')
-      const says = c.audit.reasonStrings.has(TYPE.auth) || c.audit.userProperties.has(TYPE.auth)
-      if (!says) vacuous('the broker puts neither a Reason String nor a User Property on AUTH')
+      const { challenge } = await begin(c, url, scram(), [[P.requestProblem, 0], ASKING])
+      const ids = challenge.properties.map(([id]) => id)
+      expectSame(ids.sort(), [P.authMethod, P.authData].sort(), 'properties')
     },
   },
 ]

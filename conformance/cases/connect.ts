@@ -4,6 +4,7 @@ import { expect, expectSame, vacuous } from '../outcome.js'
 import { disconnect, P, PINGREQ, publish, pubrec, pubrel, subscribe, unsubscribe } from '../wire/bytes.js'
 import { hexCode } from '../wire/client.js'
 import { describe, qosOf, TYPE, propertyOf } from '../wire/decode.js'
+import { ASKING } from './sizes.js'
 
 export const connecting: readonly Case[] = [
   {
@@ -315,7 +316,7 @@ export const connecting: readonly Case[] = [
     title: 'with Request Problem Information 0 the acknowledgements carry a code and nothing more',
     v5: '3.1.2-29',
     run: async (c) => {
-      const fields = { properties: [[P.requestProblem, 0]] } as const
+      const fields = { properties: [[P.requestProblem, 0], ASKING] } as const
       const client = await c.connect(fields)
       client.acknowledges = false
       client.send(pubrel(4_711), pubrec(4_711), unsubscribe(5, 6, [c.topic()]))

@@ -4,30 +4,48 @@
  */
 import type { Case, Context } from '../context.js'
 import { expect, expectSame, vacuous } from '../outcome.js'
-import { P, publish, pubrec, pubrel, subscribe, unsubscribe } from '../wire/bytes.js'
+import { P, type Properties, publish, pubrec, pubrel, subscribe, unsubscribe } from '../wire/bytes.js'
 import type { Client } from '../wire/client.js'
 import { type Packet, propertyOf, TYPE } from '../wire/decode.js'
 
 type Provoke = (c: Context, client: Client) => Promise<Packet>
 
-interface Connected {
-  readonly client: Client
-  readonly answer: Packet
-}
+/** What makes our broker put User Properties on its answers; others take no notice. */
+export const ASKING = [P.userProperty, ['tallymq-acknowledgement', 'durability']] as const
 
 /**
- * First with room for everything, then with as little as CONNACK needs: the answer comes without what does not fit.
- * `what` is the property the statement is about.
+ * First with room for everything; then with just enough, and with a byte less each time until it is gone.
+ * @param what the property the statement is about.
+ * @param provoke gets the answer, from a client whose CONNECT has these properties. undefined: there was none.
  */
-async function leavesOut(what: number, provoke: (limit?: number) => Promise<Connected>) {
-  const { client, answer } = await provoke()
-  const isSaid = propertyOf(answer, what) !== undefined
-  const limit = client.connack?.bytes.length ?? 0
-  const limited = await provoke(limit)
-  const size = limited.answer.bytes.length
-  expect(size <= limit, `${size} bytes, ${limit} are allowed`)
-  if (!isSaid) vacuous('the broker never puts it there, even with room')
-  if (answer.bytes.length <= limit) vacuous(`it fits into the ${limit} bytes that CONNACK needs`)
+export async function leavesOut(
+  c: Context,
+  what: number,
+  provoke: (list: Properties) => Promise<Packet | undefined>,
+): Promise<void> {
+  const asking = what === P.userProperty ? [ASKING] : []
+  const isSaid = (answer: Packet | undefined) => answer !== undefined && propertyOf(answer, what) !== undefined
+  const within = async (limit: number) => {
+    const answer = await provoke([...asking, [P.maximumPacketSize, limit]])
+    const size = answer?.bytes.length ?? 0
+    expect(size <= limit, `${size} bytes, ${limit} are allowed`)
+    return answer
+  }
+  const free = await provoke(asking)
+  if (free === undefined || !isSaid(free)) vacuous('the broker never puts it there, even with room')
+  // Nothing obliges a broker to say what it could.
+  if (!isSaid(await within(free.bytes.length))) c.remark('it is left out where it would just fit')
+  let answer: Packet | undefined = free
+  while (answer !== undefined && isSaid(answer)) answer = await within(answer.bytes.length - 1)
+}
+
+/** CONNACK has to fit, too. */
+async function accepted(c: Context, url: URL, properties: Properties): Promise<Client> {
+  const client = await c.open(url)
+  client.send(client.connectBytes({ clientId: c.id(), properties }))
+  const connack = await client.take(TYPE.connack).catch(() => null)
+  if (connack?.code !== 0) vacuous('the broker accepts nobody with so small a Maximum Packet Size')
+  return client
 }
 
 const both = (title: string, reason: string, user: string, provoke: Provoke, where = here): Case[] =>
@@ -39,11 +57,7 @@ const both = (title: string, reason: string, user: string, provoke: Provoke, whe
     v5,
     run: async (c) => {
       const url = where(c)
-      const provoked = async (limit?: number): Promise<Connected> => {
-        const client = await c.connect(limit === undefined ? {} : { properties: [[P.maximumPacketSize, limit]] }, url)
-        return { client, answer: await provoke(c, client) }
-      }
-      await leavesOut(what, provoked)
+      await leavesOut(c, what, async (list) => provoke(c, await accepted(c, url, list)))
     },
   }))
 
@@ -159,34 +173,22 @@ export const packetSizes: readonly Case[] = [
       title: `a CONNACK that refuses comes without ${name} when it would exceed the Maximum Packet Size, or not at all`,
       v5: connack,
       run: async (c) => {
-        const refusal = async (limit?: number) => {
-          const list = limit === undefined ? [] : ([[P.maximumPacketSize, limit]] as const)
-          return c.refuses({ properties: [...list, [P.authMethod, 'X-NONE']] })
-        }
-        const free = await refusal()
+        const refusal = (list: Properties) => c.refuses({ properties: [...list, [P.authMethod, 'X-NONE']] })
         for (const limit of [5, 12]) {
-          const size = (await refusal(limit))?.bytes.length ?? 0
+          const size = (await refusal([[P.maximumPacketSize, limit]]))?.bytes.length ?? 0
           expect(size <= limit, `CONNACK of ${size} bytes, ${limit} are allowed`)
         }
-        const isSaid = free !== undefined && propertyOf(free, what) !== undefined
-        if (!isSaid) vacuous('the broker never puts it there, even with room')
+        await leavesOut(c, what, refusal)
       },
     },
     {
       title: `DISCONNECT comes without ${name} when it would exceed the Maximum Packet Size, or not at all`,
       v5: disconnect,
       run: async (c) => {
-        const goodbye = async (limit?: number) => {
-          const list = limit === undefined ? [] : ([[P.maximumPacketSize, limit]] as const)
-          const client = await c.connect({ properties: list })
+        await leavesOut(c, what, async (list) => {
+          const client = await accepted(c, c.url, list)
           return c.breaks(client, publish(5, c.topic(), 'x', { qos: 3, id: 1 }))
-        }
-        const free = await goodbye()
-        // CONNACK has to fit, too.
-        const size = (await goodbye(40))?.bytes.length ?? 0
-        expect(size <= 40, `DISCONNECT of ${size} bytes, 40 are allowed`)
-        const isSaid = free !== undefined && propertyOf(free, what) !== undefined
-        if (!isSaid) vacuous('the broker never puts it there, even with room')
+        })
       },
     },
   ]),
@@ -202,5 +204,15 @@ export const packetSizes: readonly Case[] = [
         expect((answer?.bytes.length ?? 0) <= limit, `CONNACK of ${answer?.bytes.length} bytes, ${limit} are allowed`)
       }
     },
+  },
+  {
+    title: 'a CONNACK that accepts comes without User Properties when they would exceed the Maximum Packet Size',
+    v5: '3.2.2-20',
+    run: (c) =>
+      leavesOut(c, P.userProperty, async (list) => {
+        const client = await c.open()
+        client.send(client.connectBytes({ clientId: c.id(), properties: list }))
+        return client.take(TYPE.connack)
+      }),
   },
 ]

@@ -106,12 +106,20 @@ export const subscribing: readonly Case[] = [
     v311: '3.8.4-3',
     run: async (c) => {
       const client = await c.connect()
-      await client.subscribe(c.topic(), 0, c.isV5 ? identifier(1) : [])
-      await client.subscribe(c.topic(), 1, c.isV5 ? identifier(2) : [])
-      await c.publishOnce(c.topic(), 'x')
-      const message = await client.message()
-      expectSame(qosOf(message), 1, 'QoS')
-      if (c.isV5) expectSame(propertiesOf(message, P.subscriptionId), [2], 'Subscription Identifiers')
+      // The QoS alone, up and down; both; the identifier alone.
+      for (const [qos, id] of [
+        [0, 1],
+        [2, 1],
+        [1, 1],
+        [0, 2],
+        [0, 3],
+      ] as const) {
+        await client.subscribe(c.topic(), qos, c.isV5 ? identifier(id) : [])
+        await c.publishOnce(c.topic(), 'x', { qos: 2 })
+        const message = await client.message()
+        expectSame(qosOf(message), qos, 'QoS')
+        if (c.isV5) expectSame(propertiesOf(message, P.subscriptionId), [id], 'Subscription Identifiers')
+      }
       await c.nothing(client)
     },
   },

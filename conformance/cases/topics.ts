@@ -2,7 +2,7 @@
 import type { Case, Context } from '../context.js'
 import { expect, expectSame, vacuous } from '../outcome.js'
 import { P, puback, publish, pubrec, subscribe } from '../wire/bytes.js'
-import { isDup, qosOf, TYPE } from '../wire/decode.js'
+import { isDup, propertiesOf, qosOf, TYPE } from '../wire/decode.js'
 
 /** Refused: SUBACK of 0x80 or more, or the connection is closed. */
 async function refusesFilter(c: Context, filter: string, options = 0): Promise<void> {
@@ -271,14 +271,19 @@ export const sharedSubscriptions: readonly Case[] = [
     title: 'a Subscription Identifier comes with messages of a shared subscription',
     v5: '3.3.4-3',
     run: async (c) => {
-      const client = await c.subscriber(shared(c), 0, {}, [[P.subscriptionId, 9]])
-      await c.publishOnce(c.topic(), 'x')
-      const message = await client.message()
-      expectSame(
-        message.properties.filter(([id]) => id === P.subscriptionId),
-        [[P.subscriptionId, 9]],
-        'identifiers',
-      )
+      for (const [published, granted] of [
+        [0, 0],
+        [1, 0],
+        [1, 1],
+        [2, 2],
+      ] as const) {
+        const client = await c.subscriber(shared(c), granted, {}, [[P.subscriptionId, 9]])
+        await c.publishOnce(c.topic(), 'x', { qos: published })
+        const message = await client.message()
+        expectSame([qosOf(message), propertiesOf(message, P.subscriptionId)], [granted, [9]], 'QoS and identifiers')
+        // The next one is alone in the group.
+        await client.disconnect()
+      }
     },
   },
 ]

@@ -27,7 +27,7 @@ export interface Judgement {
 const DEADLINE_MS = 4_000
 /** Which cases need more than the open broker. Where one is missing here, its case finds nothing to test. */
 const LIMITED = /^(auth|size|limit|connect-(03|16|18|21)|properties-16|publish-21|qos-14|subscribe-26)/
-const REDUCED = /^limit/
+const REDUCED = /^(limit|lifetime-15)/
 
 const isWebSocket = ({ file }: Fault) => file.startsWith('transport/ws')
 const idsOf = ({ caughtBy, provokedBy = [] }: Fault) => [...caughtBy, ...provokedBy]

@@ -145,7 +145,7 @@ class Body {
       case TYPE.unsuback:
         packet.id = this.#u16()
         this.#properties()
-        packet.codes = [...this.#rest()]
+        if (this.#version === 5) packet.codes = [...this.#rest()]
         break
       case TYPE.pingresp:
         break

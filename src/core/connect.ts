@@ -333,7 +333,9 @@ export function refuseConnect(
   connection.become('closed')
   state.connections.delete(connection)
   const packet: ConnackPacket = { type: PacketType.CONNACK, sessionPresent: false, reasonCode, properties: {} }
-  explain(state, connection, packet, detail)
-  if (fits(connection, packet)) link.send(packet) // [v5 MQTT-3.1.2-24]
+  if (fits(connection, packet)) {
+    explain(state, connection, packet, detail) // [v5 MQTT-3.1.2-24]
+    link.send(packet)
+  }
   link.close(reasonCode, detail)
 }

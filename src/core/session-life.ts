@@ -314,8 +314,10 @@ export function dismiss(
     const packet: DisconnectPacket = { type: PacketType.DISCONNECT, reasonCode, properties: null }
     if (serverReference !== undefined) packet.properties = { serverReference }
     if (!fits(connection, packet)) packet.properties = null
-    explain(state, connection, packet, detail)
-    if (fits(connection, packet)) connection.link.send(packet) // [v5 MQTT-3.1.2-24]
+    if (fits(connection, packet)) {
+      explain(state, connection, packet, detail) // [v5 MQTT-3.1.2-24]
+      connection.link.send(packet)
+    }
   }
   connection.link.close(reasonCode, detail)
   if (session === null || !wasConnected) return
