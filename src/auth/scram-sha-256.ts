@@ -47,16 +47,22 @@ export function parseScramCredential(text: string): ScramCredential {
 
 /**
  * Who is asked for: never says no, because a user that does not exist must look like one that does. Their credentials
- * are derived from a key of this process: the same each time, as costly as those of somebody real, right for nobody.
+ * are the same each time, as costly as those of somebody real, and right for nobody. They are derived from the keys of
+ * all users: a secret that survives a restart, and that needs no file of its own. A key of the process would let
+ * whoever asks before and after a restart see whose salt has changed. When the users change, decoys change too.
  */
 export class ScramUsers {
   readonly #credentials: ReadonlyMap<string, ScramCredential>
   readonly #models: readonly ScramCredential[]
-  readonly #decoyKey = randomBytes(32)
+  readonly #decoyKey: Buffer
 
   constructor(credentials: ReadonlyMap<string, ScramCredential>) {
     this.#credentials = credentials
-    this.#models = [...credentials.values()]
+    // Of all: nobody who knows one password can compute it. In an order that is not the file's.
+    this.#models = [...credentials.values()].sort((a, b) => a.serverKey.compare(b.serverKey))
+    const secret = createHash('sha256').update('decoys')
+    for (const { storedKey, serverKey } of this.#models) secret.update(storedKey).update(serverKey)
+    this.#decoyKey = secret.digest()
   }
 
   get isEmpty(): boolean {

@@ -202,12 +202,15 @@ export class Broker {
 
   /**
    * No CONNECT in time: closed without an answer, there is nobody to answer yet [v5 3.1.4]. A client that stops in the
-   * middle of its authentication is told.
+   * middle of its authentication is told, and so is one that stops in the middle of the next [v5 4.12.1].
    */
-  connectTimedOut(connection: ClientConnection, _nowMs: number): void {
+  connectTimedOut(connection: ClientConnection, nowMs: number): void {
+    const detail = 'the authentication was not finished in time'
+    if (connection.isReauthenticating) {
+      return dismiss(this.#state, connection, ReasonCode.NOT_AUTHORIZED, detail, nowMs)
+    }
     if (connection.state === 'closed' || connection.isConnected) return
     if (connection.state === 'authenticating') {
-      const detail = 'the authentication was not finished in time'
       return refuseConnect(this.#state, connection, connection.clientId, ReasonCode.NOT_AUTHORIZED, detail)
     }
     connection.become('closed')

@@ -119,6 +119,11 @@ export class ClientConnection {
     return this.#state === 'connected'
   }
 
+  /** A conversation that the client has begun anew, and in which the next word is the client's or the access port's. */
+  get isReauthenticating(): boolean {
+    return this.#state === 'connected' && this.authentication !== null && this.authentication.exchange !== null
+  }
+
   become(next: ConnectionState): void {
     assert(TRANSITIONS[this.#state].includes(next), `a connection does not go from ${this.#state} to ${next}`)
     this.#state = next

@@ -106,6 +106,7 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
     this.#shell.heartbeat.packetReceived(this.slot, nowMs)
     this.#shell.core.receive(this.client, packet, nowMs)
     if (!this.#isAccepted) this.#noteAccepted(nowMs)
+    else if (packet.type === PacketType.AUTH) this.#shell.heartbeat.changed(this.slot, nowMs)
   }
 
   /** The one place where a peer's mistake is told from ours. */
@@ -252,6 +253,10 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
     return this.#state !== 'open' || this.client.state === 'closed' ? 'closing' : this.client.state
   }
 
+  get isReauthenticating(): boolean {
+    return this.client.isReauthenticating
+  }
+
   get keepAliveWindowMs(): number {
     return this.client.state === 'connected' ? keepAliveWindowMs(this.client.keepAliveSec) : Number.POSITIVE_INFINITY
   }
@@ -283,6 +288,9 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
         this.#forcedCloseCode = CloseCode.NO_CONNECT
         core.connectTimedOut(this.client, nowMs)
         this.#close(CloseCode.NO_CONNECT, 'no CONNECT came in time')
+        break
+      case 'authentication':
+        core.connectTimedOut(this.client, nowMs)
         break
       case 'keep-alive':
         core.overdue(this.client, nowMs)

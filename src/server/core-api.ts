@@ -12,6 +12,8 @@ export interface CoreConnection {
   readonly clientId: string
   readonly keepAliveSec: number
   readonly protocolLevel: ProtocolLevel
+  /** Connected, and in the middle of a conversation about who it is. */
+  readonly isReauthenticating: boolean
 }
 
 export interface CoreApi<C extends CoreConnection = CoreConnection> {
@@ -23,6 +25,7 @@ export interface CoreApi<C extends CoreConnection = CoreConnection> {
   receive(connection: C, packet: Packet, nowMs: number): void
   protocolError(connection: C, error: ProtocolError, nowMs: number): void
   overdue(connection: C, nowMs: number): void
+  /** What it has begun, CONNECT or an authentication, was not finished in time. */
   connectTimedOut(connection: C, nowMs: number): void
   drained(connection: C, nowMs: number): void
   closed(connection: C, detail: string, nowMs: number): void

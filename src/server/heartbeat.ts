@@ -1,16 +1,18 @@
 /**
- * The one scheduler for every connection: CONNECT deadline, MQTT Keep Alive, transport ping with its answer, peers
- * that stopped reading, closes that do not end. Pure: the caller passes `nowMs` and calls `tick`.
+ * The one scheduler for every connection: deadlines of CONNECT and of authentications, MQTT Keep Alive, transport ping
+ * with its answer, peers that stopped reading, closes that do not end. Pure: the caller passes `nowMs` and calls `tick`.
  *
  * The idea: what happens often only writes one number (`heard`), and each slot has one number saying when to look
  * again. `tick` compares those numbers, a fifth of them each time, and only where one is due does it touch an object.
  * No timer object per connection, nothing to re-arm, O(1) per event.
  */
 export type HeartbeatPhase = 'awaiting-connect' | 'authenticating' | 'connected' | 'closing'
-export type HeartbeatCause = 'connect' | 'keep-alive' | 'ping' | 'write' | 'close'
+export type HeartbeatCause = 'connect' | 'authentication' | 'keep-alive' | 'ping' | 'write' | 'close'
 
 export interface HeartbeatPeer {
   readonly phase: HeartbeatPhase
+  /** Connected, and in the middle of authenticating itself again. */
+  readonly isReauthenticating: boolean
   /** One and a half times the Keep Alive; Infinity: none. */
   readonly keepAliveWindowMs: number
   /** We do not read from it at the moment, so its silence says nothing. */
@@ -54,7 +56,7 @@ export class Heartbeat {
   #heardMs = new Float64Array(0)
   /** Whole control packets, which is what Keep Alive counts [v5 MQTT-3.1.2-22]. */
   #packetMs = new Float64Array(0)
-  /** When the current phase began to matter: opened, later: closing since. */
+  /** When the current phase began to matter: opened, later: authenticating again or closing since. */
   #sinceMs = new Float64Array(0)
   /** NaN: no ping is waiting for its answer. */
   #pingSentMs = new Float64Array(0)
@@ -102,7 +104,7 @@ export class Heartbeat {
     this.#packetMs[slot] = nowMs
   }
 
-  /** CONNECT was accepted, reading goes on, or anything else that changes what to wait for. */
+  /** CONNECT was accepted, AUTH came, reading goes on, or anything else that changes what to wait for. */
   changed(slot: number, nowMs: number): void {
     this.#heardMs[slot] = nowMs
     this.#packetMs[slot] = nowMs
@@ -205,11 +207,16 @@ export class Heartbeat {
   }
 
   #checkSilence(slot: number, peer: HeartbeatPeer, nowMs: number): number {
+    const { pingIntervalMs, connectTimeoutMs } = this.#options
     // Look again soon after reading goes on; `changed` says when that is.
-    if (peer.isReadingPaused) return nowMs + this.#options.pingIntervalMs
+    if (peer.isReadingPaused) return nowMs + pingIntervalMs
+    const authenticationDueMs = peer.isReauthenticating
+      ? this.#checkDeadline(slot, peer, 'authentication', connectTimeoutMs, nowMs)
+      : NEVER
+    if (authenticationDueMs <= nowMs) return authenticationDueMs
     const keepAliveDueMs = this.#checkKeepAlive(slot, peer, nowMs)
     if (keepAliveDueMs <= nowMs) return keepAliveDueMs
-    return Math.min(keepAliveDueMs, this.#checkPing(slot, peer, nowMs))
+    return Math.min(authenticationDueMs, keepAliveDueMs, this.#checkPing(slot, peer, nowMs))
   }
 
   #checkKeepAlive(slot: number, peer: HeartbeatPeer, nowMs: number): number {

@@ -175,6 +175,21 @@ t.test('re-authentication: the connection goes on meanwhile and afterwards', asy
   t.equal(client.connection.state, 'connected')
 })
 
+t.test('a client that does not finish its re-authentication is told and let go', async (t) => {
+  const host = testBroker({ access: rules })
+  const client = connected(host)
+  host.core.connectTimedOut(client.connection, host.clock.nowMs())
+  t.equal(client.connection.state, 'connected', 'nothing is under way yet')
+  client.send(auth(0x19, new ScramClient('anna', 'pencil').first()))
+  host.settle()
+  client.link.arrived = []
+  host.core.connectTimedOut(client.connection, host.clock.nowMs())
+  host.settle()
+  t.match(client.link.arrived, [{ type: PacketType.DISCONNECT, reasonCode: 0x87 }])
+  t.equal(client.connection.state, 'closed')
+  t.equal(host.core.sessionCount, 1, 'the session waits')
+})
+
 t.test(
   'a re-authentication that fails, changes the user, or breaks the rules closes with the right code',
   async (t) => {

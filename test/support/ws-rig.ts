@@ -20,6 +20,7 @@ export interface FakeClient {
   clientId: string
   keepAliveSec: number
   protocolLevel: ProtocolLevel
+  isReauthenticating: boolean
 }
 
 /** Records what it is told; what it answers is set by the test. */
@@ -35,7 +36,14 @@ export class FakeCore implements CoreApi<FakeClient> {
   onCommitted: () => void = () => {}
 
   open(link: Link): FakeClient {
-    return { link, state: 'awaiting-connect', clientId: '', keepAliveSec: 0, protocolLevel: 5 }
+    return {
+      link,
+      state: 'awaiting-connect',
+      clientId: '',
+      keepAliveSec: 0,
+      protocolLevel: 5,
+      isReauthenticating: false,
+    }
   }
   receive(client: FakeClient, packet: Packet): void {
     this.received.push(packet)

@@ -94,6 +94,19 @@ t.test('a user that does not exist looks like one that does', async (t) => {
   t.same(converse(new ScramClient('nobody', 'pencil')), converse(new ScramClient('user', 'wrong')))
 })
 
+t.test(
+  'who does not exist gets the same salt after a restart, and nobody can compute it from one password',
+  async (t) => {
+    const both = (['anna', 'otto'] as const).map((name) => [name, parseScramCredential(scramCredential(name))] as const)
+    const salt = (of: ScramUsers, name = 'nobody') => of.find(name).salt.toString('hex')
+    const before = new ScramUsers(new Map(both))
+    t.equal(salt(new ScramUsers(new Map(both))), salt(before))
+    t.equal(salt(new ScramUsers(new Map([...both].reverse()))), salt(before), 'the order in the file is nothing')
+    for (const one of both) t.not(salt(new ScramUsers(new Map([one]))), salt(before))
+    t.not(salt(before, 'somebody'), salt(before))
+  },
+)
+
 t.test('names with commas, equals signs and other forms of one letter', async (t) => {
   const odd = new ScramUsers(new Map([['a=b,\u00e9', parseScramCredential(scramCredential('pw'))]]))
   for (const name of ['a=b,\u00e9', 'a=b,e\u0301']) {

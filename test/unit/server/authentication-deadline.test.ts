@@ -4,6 +4,8 @@ import type { AuthenticationStep } from '../../../src/core/ports/access.js'
 import { PacketType } from '../../../src/protocol/packets.js'
 import { CONNECT, HEARTBEAT, Rig } from '../../support/ws-rig.js'
 
+/** Reason code 0x19, method "m". */
+const AUTH = Uint8Array.from([0xf0, 6, 0x19, 4, 0x15, 0, 1, 109])
 const PATIENCE_MS = 6 * HEARTBEAT.connectTimeoutMs
 
 /** A connection whose CONNECT has come and is being looked into, and what the core is told about it. */
@@ -30,6 +32,25 @@ t.test('a client that does not go on with its handshake has as long as it had fo
   t.same(rig.core.log, [])
   rig.pass(500)
   t.same(rig.core.log, ['connect-timed-out'])
+  rig.shell.stop()
+})
+
+t.test('a re-authentication has as long, step by step', async (t) => {
+  const rig = new Rig()
+  rig.shell.start()
+  const { connection, client } = rig.open()
+  rig.pass(2 * HEARTBEAT.connectTimeoutMs)
+  rig.core.onPacket = (self) => {
+    self.isReauthenticating = true
+  }
+  for (let step = 0; step < 2; step += 1) {
+    connection.received(AUTH)
+    rig.pass(HEARTBEAT.connectTimeoutMs - 300)
+    t.same(rig.core.log, [])
+  }
+  rig.pass(1_000)
+  t.same(rig.core.log, ['connect-timed-out'])
+  t.equal(client.isReauthenticating, true)
   rig.shell.stop()
 })
 

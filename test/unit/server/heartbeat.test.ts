@@ -13,6 +13,7 @@ class FakePeer implements HeartbeatPeer {
   phase: HeartbeatPeer['phase'] = 'connected'
   keepAliveWindowMs = Number.POSITIVE_INFINITY
   isReadingPaused = false
+  isReauthenticating = false
   pendingBytes = 0
   takenBytes = 0
   hasPing = true
@@ -60,6 +61,33 @@ function within(t: Test, actualMs: number | undefined, dueMs: number): void {
     `${actualMs} is about ${dueMs}`,
   )
 }
+
+t.test('a re-authentication has a deadline of its own, and Keep Alive goes on', async (t) => {
+  const wheel = new Wheel()
+  const { peer, slot } = wheel.open({ hasPing: false, keepAliveWindowMs: 60_000 })
+  wheel.passTo(20_000)
+  peer.isReauthenticating = true
+  wheel.heartbeat.changed(slot, wheel.nowMs)
+  const busy = () => wheel.heartbeat.packetReceived(slot, wheel.nowMs)
+  wheel.passTo(20_000 + HEARTBEAT.connectTimeoutMs - TICK_MS, busy)
+  t.same(peer.expiries, [])
+  wheel.passTo(30_000, busy)
+  t.equal(peer.expiries[0]?.[0], 'authentication', 'other packets do not put it off')
+  within(t, peer.expiries[0]?.[1], 20_000 + HEARTBEAT.connectTimeoutMs)
+})
+
+t.test('a re-authentication that ends in time, or waits for us, does not expire', async (t) => {
+  for (const change of [{ isReauthenticating: false }, { isReadingPaused: true }]) {
+    const wheel = new Wheel()
+    const { peer, slot } = wheel.open({ hasPing: false, isReauthenticating: true })
+    wheel.heartbeat.changed(slot, 0)
+    wheel.passTo(HEARTBEAT.connectTimeoutMs / 2)
+    Object.assign(peer, change)
+    wheel.heartbeat.changed(slot, wheel.nowMs)
+    wheel.passTo(20 * HEARTBEAT.connectTimeoutMs)
+    t.same(peer.expiries, [])
+  }
+})
 
 t.test('who sends no CONNECT in time expires', async (t) => {
   const wheel = new Wheel()
