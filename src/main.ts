@@ -130,6 +130,9 @@ function assemble(options: Options, access: Access, log: Log, store: Store) {
     limits: options.limits,
     acceptMqtt31: options.mqtt.acceptMqtt31,
     heartbeat: { ...options.heartbeat, closeTimeoutMs: CLOSE_TIMEOUT_MS },
+    onRefused: (link, detail) => {
+      log.emit({ type: 'connect-refused', clientId: '', link, reasonCode: ReasonCode.CONNECTION_RATE_EXCEEDED, detail })
+    },
     onTick: (nowMs) => systemTopics.tick(broker, shell, nowMs),
     onFatal: (error) => {
       log.fatal(error)

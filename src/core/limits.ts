@@ -20,6 +20,9 @@ export interface BrokerLimits {
   readonly subscriptionsPerSessionMax: number
   readonly sessionsMax: number
   readonly connectionsMax: number
+  /** Connections of one address at one time, new ones of it in a second; 0: no bound. IPv6: of one /64. */
+  readonly connectionsPerAddressMax: number
+  readonly connectsPerAddressPerSecMax: number
   readonly retainedMessagesMax: number
   readonly retainedBytesMax: number
   /** Queued (not in flight) messages and bytes of one session. */
@@ -108,6 +111,8 @@ export const DEFAULT_LIMITS: BrokerLimits = Object.freeze({
   subscriptionsPerSessionMax: 1_000,
   sessionsMax: 1_000_000,
   connectionsMax: 19_000,
+  connectionsPerAddressMax: 5_000,
+  connectsPerAddressPerSecMax: 500,
   retainedMessagesMax: 2_000_000,
   retainedBytesMax: 1_073_741_824,
   queueMessagesMax: 100_000,

@@ -94,7 +94,7 @@ function http(parts: DoorParts, certificates: Certificates | null): Server {
   const { options, shell, ws } = parts
   const server = httpServer({
     connectionsMax: options.http.connectionsMax,
-    unreadiness: () => shell.refusal(),
+    unreadiness: () => shell.unreadiness(),
     upgrade: ws.upgrade,
     isUpgradePath: (path) => ws.servesPath(path),
     ...(certificates === null ? {} : { tls: certificates.options }),

@@ -1,6 +1,6 @@
 /**
- * The one scheduler for every connection: deadlines of CONNECT and of authentications, MQTT Keep Alive, transport ping
- * with its answer, peers that stopped reading, closes that do not end. Pure: the caller passes `nowMs` and calls `tick`.
+ * The one scheduler for every connection: deadlines of CONNECT and authentication, MQTT Keep Alive, transport ping with
+ * its answer, peers that stopped reading, closes that do not end. Pure: the caller passes `nowMs` and calls `tick`.
  *
  * The idea: what happens often only writes one number (`heard`), and each slot has one number saying when to look
  * again. `tick` compares those numbers, a fifth of them each time, and only where one is due does it touch an object.

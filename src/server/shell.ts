@@ -5,10 +5,12 @@
 import type { TimerHandle, Timers } from '../base/clock.js'
 import type { BrokerLimits } from '../core/limits.js'
 import type { AuthenticationStep } from '../core/ports/access.js'
+import type { LinkDescription } from '../core/ports/link.js'
 import type { Store } from '../core/ports/store.js'
 import type { TransportAcceptor, TransportPeer, TransportSocket } from '../core/ports/transport.js'
 import type { Codec, CodecLimits } from '../protocol/codec.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
+import { type AddressLimitOptions, AddressLimits } from './address-limits.js'
 import { Connection } from './connection.js'
 import type { ConnectionHost } from './connection-host.js'
 import type { CoreApi, CoreConnection } from './core-api.js'
@@ -26,13 +28,15 @@ export interface ShellOptions {
   readonly defer: (run: () => void) => void
   readonly limits: Pick<
     BrokerLimits,
-    'connectionsMax' | 'outputBufferBytesMax' | 'maximumPacketSize' | 'userPropertiesMax'
+    'connectionsMax' | 'outputBufferBytesMax' | 'maximumPacketSize' | 'userPropertiesMax' | keyof AddressLimitOptions
   >
   readonly heartbeat: HeartbeatOptions
   /** Called with the time at every tick of the heartbeat, for what is refreshed now and then. */
   readonly onTick?: (nowMs: number) => void
   /** MQTT 3.1 too. Default: no. */
   readonly acceptMqtt31?: boolean
+  /** A connection may not open because its address has taken enough. */
+  readonly onRefused?: (link: LinkDescription, detail: string) => void
   /** Called once, after the clients have been told. */
   readonly onFatal: (error: Error) => void
 }
@@ -57,6 +61,7 @@ export class Shell implements TransportAcceptor, ConnectionHost {
   readonly outputBufferBytesMax: number
   readonly earlyFlushBytes: number
   readonly #options: ShellOptions
+  readonly #addresses: AddressLimits
   readonly #connections: (Connection | null)[] = []
   #connectionCount = 0
   #state: 'running' | 'draining' | 'failed' = 'running'
@@ -76,6 +81,7 @@ export class Shell implements TransportAcceptor, ConnectionHost {
       connectPacketSizeMax: Math.min(limits.maximumPacketSize, CONNECT_PACKET_SIZE_MAX),
       acceptMqtt31: options.acceptMqtt31 ?? false,
     }
+    this.#addresses = new AddressLimits(limits)
     this.heartbeat = new Heartbeat(options.heartbeat)
     const onFatal = (error: unknown) => this.#stopAfterFailure(error)
     this.turn = new Turn({ core, store, clock: timers, defer, onFatal, journalBytesMax: JOURNAL_BYTES_MAX })
@@ -107,14 +113,25 @@ export class Shell implements TransportAcceptor, ConnectionHost {
 
   // ── for transports ──
 
-  refusal(): string | null {
+  refusal(link: LinkDescription): string | null {
+    const everybody = this.unreadiness()
+    if (everybody !== null) return everybody
+    const detail = this.#addresses.refusal(link.remoteAddress, this.clock.nowMs())
+    if (detail !== null) this.#options.onRefused?.(link, detail)
+    return detail
+  }
+
+  /** Why no connection at all may open now; null: the broker is ready. */
+  unreadiness(): string | null {
     if (this.#state !== 'running') return 'the broker is stopping'
     if (this.#connectionCount >= this.#options.limits.connectionsMax) return 'too many connections; try again later'
     return null
   }
 
   opened(socket: TransportSocket, codec: Codec): TransportPeer {
-    const connection = new Connection(this, socket, codec, this.clock.nowMs())
+    const nowMs = this.clock.nowMs()
+    const connection = new Connection(this, socket, codec, nowMs)
+    this.#addresses.opened(socket.description.remoteAddress, nowMs)
     this.#connections[connection.slot] = connection
     this.#connectionCount += 1
     this.traffic.socketsOpened += 1
@@ -152,6 +169,8 @@ export class Shell implements TransportAcceptor, ConnectionHost {
   // ── for connections ──
 
   gone(slot: number): void {
+    const connection = this.#connections[slot]
+    if (connection) this.#addresses.closed(connection.description.remoteAddress)
     this.#connections[slot] = null
     this.heartbeat.close(slot)
     this.#connectionCount -= 1

@@ -39,12 +39,13 @@ export function tlsServer(acceptor: TransportAcceptor, codec: Codec, options: Tl
 }
 
 function accept(acceptor: TransportAcceptor, codec: Codec, socket: Socket, transport: 'tcp' | 'tls'): void {
-  if (acceptor.refusal() !== null) {
+  const description: LinkDescription = { transport, protocol: codec.name, remoteAddress: remoteAddress(socket) }
+  if (acceptor.refusal(description) !== null) {
     socket.on('error', onRefusedError)
     socket.destroy()
     return
   }
-  const endpoint = new TcpSocket(socket, codec, transport)
+  const endpoint = new TcpSocket(socket, description)
   ;(socket as OwnedSocket)[ENDPOINT] = endpoint
   socket.on('data', onData)
   socket.on('drain', onDrain)
@@ -59,9 +60,9 @@ class TcpSocket implements TransportSocket {
   peer: TransportPeer | null = null
   lastError: string | null = null
 
-  constructor(socket: Socket, codec: Codec, transport: 'tcp' | 'tls') {
+  constructor(socket: Socket, description: LinkDescription) {
     this.#socket = socket
-    this.description = { transport, protocol: codec.name, remoteAddress: remoteAddress(socket) }
+    this.description = description
   }
 
   get pendingBytes(): number {

@@ -77,13 +77,13 @@ export class WsTransport {
       refuse(socket, chosen)
       return
     }
-    const refusal = this.#acceptor.refusal()
+    const description = describe(request, chosen.codec)
+    const refusal = this.#acceptor.refusal(description)
     if (refusal !== null) {
       refuse(socket, { status: 503, detail: refusal, headers: { 'Retry-After': '5' } })
       return
     }
     chosen.server.handleUpgrade(request, socket, head, (ws) => {
-      const description = describe(request, chosen.codec)
       ;(ws as WsSocket).attach(this.#acceptor, chosen.codec, description, this.#options, this.writesFrames)
     })
   }

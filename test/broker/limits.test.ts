@@ -22,6 +22,8 @@ const TESTED_IN: Readonly<Record<keyof BrokerLimits, string>> = {
   subscriptionsPerSessionMax: 'subscribe.test.ts',
   sessionsMax: 'session.test.ts',
   connectionsMax: '../unit/server',
+  connectionsPerAddressMax: '../unit/server/address-limits.test.ts',
+  connectsPerAddressPerSecMax: '../unit/server/address-limits.test.ts',
   retainedMessagesMax: 'retained.test.ts',
   retainedBytesMax: 'retained.test.ts',
   queueMessagesMax: 'queue-limits.test.ts',

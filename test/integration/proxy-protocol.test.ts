@@ -74,6 +74,33 @@ t.test('HTTP and WebSocket behind a header; a page of localhost is then no page 
   t.match((await read(page, 12)).toString(), /^HTTP\/1.1 403/)
 })
 
+t.test(
+  'one address may take so much and no more, over TCP and WebSocket together; the balancer is not it',
+  async (t) => {
+    const limits = { connectionsPerAddressMax: 1 }
+    const broker = await startBroker(t, { limits, listen: { proxyProtocol: true } })
+    const first = await dial(broker.mqttUrl)
+    first.write(Buffer.concat([LINE, encode(connectPacket('first'))]))
+    await packets(first, 1)
+    const second = await dial(broker.mqttUrl)
+    second.write(Buffer.concat([LINE, encode(connectPacket('second'))]))
+    await gone(second)
+    const third = await dial(broker.httpUrl)
+    third.write(Buffer.concat([BINARY, Buffer.from([...UPGRADE, '\r\n'].join('\r\n'))]))
+    t.match((await read(third, 12)).toString(), /^HTTP\/1.1 503/)
+    for (const clientId of ['a', 'b']) {
+      const local = await dial(broker.mqttUrl)
+      local.write(Buffer.concat([LOCAL, encode(connectPacket(clientId))]))
+      await packets(local, 1)
+    }
+    first.destroy()
+    await gone(first)
+    const health = await dial(broker.httpUrl)
+    health.write(Buffer.concat([LINE, Buffer.from('GET /healthz HTTP/1.1\r\nHost: broker\r\n\r\n')]))
+    t.match((await read(health, 12)).toString(), /^HTTP\/1.1 200/, 'the broker is well')
+  },
+)
+
 t.test('a slow request behind a header is watched over as everywhere', async (t) => {
   const broker = await startBroker(t, { listen: { proxyProtocol: true } })
   const slow = await dial(broker.httpUrl)

@@ -118,6 +118,7 @@ export class Rig {
   readonly store = new MemoryStore({ settle: 'manual' })
   readonly timers = new FakeClock()
   readonly failures: Error[] = []
+  readonly refused: [string, string][] = []
   readonly shell: Shell
   #deferred: (() => void)[] = []
 
@@ -129,6 +130,7 @@ export class Rig {
       defer: (run) => this.#deferred.push(run),
       limits: { ...DEFAULT_LIMITS, ...limits },
       heartbeat: HEARTBEAT,
+      onRefused: ({ remoteAddress }, detail) => this.refused.push([remoteAddress, detail]),
       onFatal: (error) => this.failures.push(error),
     })
   }

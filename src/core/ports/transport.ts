@@ -38,7 +38,7 @@ export interface TransportPeer {
 }
 
 export interface TransportAcceptor {
-  /** Why no further connection may open now, for the peer to read; null: come in. */
-  refusal(): string | null
+  /** Why this connection may not open now, for the peer to read; null: come in. */
+  refusal(link: LinkDescription): string | null
   opened(socket: TransportSocket, codec: Codec): TransportPeer
 }
