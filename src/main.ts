@@ -2,7 +2,7 @@
  * The composition root: takes parsed options and puts the broker together. Every folder is imported here and only here;
  * read it top to bottom to know what is plugged into what. Nothing is decided but the order in which things start.
  */
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { allowAll } from './auth/allow-all.js'
 import { StaticRules } from './auth/static-rules.js'
 import type { Options } from './config/options.js'
@@ -59,10 +59,10 @@ export async function createBroker(options: Options): Promise<RunningBroker> {
   checkExposure(access, options.listen.host, options.access.allowPublicAnonymous)
   const log = new Log({ level: options.log.level, clock: systemTimers })
   let storeFailed: (error: Error) => void = () => {}
-  const store = await openStore(options, (error) => storeFailed(error))
+  const { store, incarnation } = await openStore(options, (error) => storeFailed(error))
   let doors: Doors | null = null
   try {
-    const parts = assemble(options, access, log, store)
+    const parts = assemble(options, access, log, store, incarnation)
     doors = parts.doors
     storeFailed = (error) => parts.shell.fail(error)
     const urls = await doors.open()
@@ -92,9 +92,12 @@ function reloadCertificates(doors: Doors, log: Log): void {
   }
 }
 
-async function openStore(options: Options, onFatal: (error: Error) => void): Promise<Store> {
-  if (options.store === 'memory') return new MemoryStore()
-  return openLmdbStore({
+async function openStore(
+  options: Options,
+  onFatal: (error: Error) => void,
+): Promise<{ store: Store; incarnation: string }> {
+  if (options.store === 'memory') return { store: new MemoryStore(), incarnation: randomUUID() }
+  const store = await openLmdbStore({
     directory: options.dataDirectory,
     durability: options.durability,
     commitTimeoutMs: options.storage.commitTimeoutMs,
@@ -102,17 +105,20 @@ async function openStore(options: Options, onFatal: (error: Error) => void): Pro
     timers: systemTimers,
     onFatal,
   })
+  return { store, incarnation: store.incarnation }
 }
 
-function assemble(options: Options, access: Access, log: Log, store: Store) {
+function assemble(options: Options, access: Access, log: Log, store: Store, incarnation: string) {
   const systemTopics = new SystemTopics(options.sys.intervalSec, log, systemTimers.nowMs())
   const broker: Broker = new Broker({
     limits: options.limits,
+    idempotency: options.producers,
     features: options.mqtt,
     access,
     store,
     events: systemTopics,
     durability: options.durability,
+    incarnation,
     ids: { randomId: () => randomBytes(16).toString('base64url') },
     presence: options.presence.enabled,
     authenticating: (connection, pending) => shell.authenticating(connection, pending),

@@ -82,6 +82,7 @@ function silentPorts(store: Store): BrokerPorts {
     store,
     events: { emit: () => undefined },
     durability: 'flush',
+    incarnation: '',
     ids: { randomId: () => '' },
     presence: false,
     authenticating: () => undefined,

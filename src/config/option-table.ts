@@ -6,7 +6,14 @@
  * A new option is one row here, and the code that obeys it.
  */
 import * as z from 'zod'
-import { type BrokerFeatures, type BrokerLimits, DEFAULT_FEATURES, DEFAULT_LIMITS } from '../core/limits.js'
+import {
+  type BrokerFeatures,
+  type BrokerLimits,
+  DEFAULT_FEATURES,
+  DEFAULT_IDEMPOTENCY,
+  DEFAULT_LIMITS,
+  type IdempotencyOptions,
+} from '../core/limits.js'
 import { topicFilterProblem } from '../protocol/topics.js'
 
 type Unit = 'ms' | 's' | 'bytes'
@@ -113,6 +120,14 @@ const limits = {
     1_000_000,
     'Takeovers of one client id per minute before its CONNECT is refused (reason code 0x9F).',
   ),
+  producersMax: whole(D.producersMax, 0, 1_000_000_000, 'Producers that were ever opened; none is forgotten.'),
+  producersPerConnectionMax: whole(D.producersPerConnectionMax, 1, 65_535, 'Producers open on one connection.'),
+  producerRefusalsMax: whole(
+    D.producerRefusalsMax,
+    1,
+    1_000_000,
+    'Refused messages of one producer that it has not confirmed; then nothing more of it is stored.',
+  ),
   queueFull: word(
     ['drop-new', 'refuse-publish'],
     D.queueFull,
@@ -139,6 +154,27 @@ const features = {
     /^[^$+#\u0000][^+#\u0000]{0,255}$/,
   ),
 } satisfies Record<keyof BrokerFeatures, z.ZodType>
+
+const I = DEFAULT_IDEMPOTENCY
+const idempotency = {
+  idempotencyKeyProperty: z.string().min(1).max(256).nullable().default(I.idempotencyKeyProperty).meta({
+    description: 'User property that makes a QoS 1 or 2 publication known when it comes again; null: none.',
+    allowed: 'text of 1 to 256 characters',
+  }),
+  idempotencyKeyRetentionSec: whole(
+    I.idempotencyKeyRetentionSec,
+    1,
+    31_536_000,
+    'How long such a key is remembered.',
+    's',
+  ),
+  idempotencyKeysMax: whole(
+    I.idempotencyKeysMax,
+    1,
+    100_000_000,
+    'Keys remembered; when there are so many, publications with a new one are refused.',
+  ),
+} satisfies Record<keyof IdempotencyOptions, z.ZodType>
 
 const NAME_BYTES_MAX = 256
 const nameRule = { allowed: 'text of 1 to 256 characters without / + # or U+0000' }
@@ -266,6 +302,7 @@ export const OPTIONS_SCHEMA = z.strictObject({
       /^\S+( \S+)*$/,
     ),
   }),
+  producers: section(idempotency),
   access: section({
     mode: word(
       ['allow-all', 'rules'],

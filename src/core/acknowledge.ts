@@ -139,6 +139,25 @@ function answerUnknown(
   acknowledge(state, connection, type, packetId, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND, detail)
 }
 
+/**
+ * The client comes back and has handled all up to `deliverySequence`, whatever became of its acknowledgements: copies
+ * in flight up to there are delivered.
+ */
+export function endHandled(state: BrokerState, session: Session, deliverySequence: number): void {
+  for (const copy of session.inflight.inOrder()) {
+    if (copy.deliverySequence > deliverySequence) return
+    session.removeInflight(copy.packetId)
+    state.counters.deliveriesAcknowledged += 1
+    if (!session.isDurable) continue
+    state.touch(session)
+    if (copy.state === 'released') state.record.completed(session.number, copy.packetId)
+    else {
+      state.record.acknowledged(session.number, copy.packetId, copy.messageId)
+      state.messages.release(copy.messageId, state.recordNumber)
+    }
+  }
+}
+
 function finish(connection: ClientConnection, session: Session, copy: Copy): void {
   session.removeInflight(copy.packetId)
   if (!copy.isOnWire) return

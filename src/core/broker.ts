@@ -20,6 +20,7 @@ import type { AuthenticationStep } from './ports/access.js'
 import type { BrokerCounters } from './ports/events.js'
 import type { Link } from './ports/link.js'
 import type { StoreOperation } from './ports/store.js'
+import { receiveProduce, receiveProducerOpen } from './producers.js'
 import { receivePublish } from './publish.js'
 import { recover } from './replay.js'
 import { runRetained } from './retained.js'
@@ -134,6 +135,8 @@ export class Broker {
     switch (packet.type) {
       case PacketType.PUBLISH:
         return receivePublish(state, connection, session, packet, nowMs)
+      case PacketType.PRODUCE:
+        return receiveProduce(state, connection, session, packet, nowMs)
       case PacketType.PUBACK:
       case PacketType.PUBREC:
       case PacketType.PUBREL:
@@ -143,6 +146,8 @@ export class Broker {
         return receiveSubscribe(state, connection, session, packet)
       case PacketType.UNSUBSCRIBE:
         return receiveUnsubscribe(state, connection, session, packet)
+      case PacketType.PRODUCER_OPEN:
+        return receiveProducerOpen(state, connection, session, packet)
       case PacketType.PINGREQ:
         connection.link.send({ ...packet, type: PacketType.PINGRESP })
         return
@@ -245,7 +250,8 @@ export class Broker {
   work(nowMs: number): boolean {
     const isPurging = purgeEnded(this.#state, nowMs)
     const isSweeping = this.#state.retainedSweep.run(this.#state, nowMs)
-    return runRetained(this.#state, nowMs) || isPurging || isSweeping
+    const isForgetting = this.#state.keys.forget(nowMs, this.#state.pace.keysForgottenPerTurn)
+    return runRetained(this.#state, nowMs) || isPurging || isSweeping || isForgetting
   }
 
   /**
@@ -256,14 +262,17 @@ export class Broker {
     assert(!this.#isCommitting, 'one commit at a time')
     const state = this.#state
     const operations: StoreOperation[] = []
+    state.producers.writeFacts(state.record)
     if (!state.record.isEmpty) {
       const { nextMessageId, nextSessionNumber } = state
-      const value = state.record.seal({ atMs: Math.trunc(nowMs), nextMessageId, nextSessionNumber })
+      const producers = state.producers.count
+      const value = state.record.seal({ atMs: Math.trunc(nowMs), nextMessageId, nextSessionNumber, producers })
       operations.push({ kind: 'put', table: 'journal', key: numberKey(state.recordNumber), value })
       this.#checkpoint.recordSealed(value.length)
       state.recordNumber += 1
     }
     state.messages.removeRows(operations)
+    state.keys.removeRows(operations)
     this.#checkpoint.addTo(operations, state.recordNumber - 1)
     if (operations.length === 0) {
       // Nothing to wait for: acknowledgements leave at once, so they count no longer.
@@ -317,8 +326,8 @@ export class Broker {
 
   /** When `handleTimeout` has something to do; Infinity: never. */
   nextTimeoutMs(): number {
-    const { willDeadlines, sessionDeadlines, retainedSweep } = this.#state
-    return Math.min(willDeadlines.nextMs(), sessionDeadlines.nextMs(), retainedSweep.nextMs())
+    const { willDeadlines, sessionDeadlines, retainedSweep, keys } = this.#state
+    return Math.min(willDeadlines.nextMs(), sessionDeadlines.nextMs(), retainedSweep.nextMs(), keys.nextMs())
   }
 
   /**

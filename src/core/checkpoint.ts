@@ -97,6 +97,8 @@ export class Checkpoint {
     const target = this.#target
     if (!this.#state.messages.writeRows(target, record, this.#rowsMax, operations)) return false
     if (!this.#foldSessions(operations, record)) return false
+    if (!this.#state.producers.writeRows(target, record, this.#rowsMax, operations)) return false
+    if (!this.#state.keys.writeRows(target, this.#rowsMax, operations)) return false
     return writeRetainedRows(this.#state, target, record, this.#rowsMax, operations, this.#sealedRetained)
   }
 
@@ -136,5 +138,6 @@ export class Checkpoint {
     retainedCommitted(this.#state, this.#sealedRecord, this.#sealedRetained)
     this.#sealedRetained = []
     this.#state.messages.committed()
+    this.#state.producers.committed()
   }
 }

@@ -14,6 +14,7 @@ import {
 } from '../protocol/packets.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
 import { topicNameProblem } from '../protocol/topics.js'
+import { endHandled } from './acknowledge.js'
 import { durabilityWanted, explain, fits } from './answer.js'
 import { authenticate } from './authenticate.js'
 import type { Authentication, ClientConnection } from './connection.js'
@@ -123,8 +124,9 @@ export function accept(
   const session = kept ?? openSession(state, clientId, username, isDurable)
   connection.become('connected')
   attachConnection(state, session, connection, terms)
+  if (kept !== undefined) takeCursor(state, session, packet)
   const resume = resumeResult(session)
-  const answer = connack(state, connection, packet, expirySec, kept !== undefined, resume)
+  const answer = connack(state, connection, packet, expirySec, kept !== undefined, resume, session.number)
   explain(state, connection, answer, null)
   connection.link.sendAfterCommit(answer)
   const { events } = state.ports
@@ -175,9 +177,29 @@ function sessionProblem(
     const detail = 'this client identifier belongs to another user'
     return { reasonCode: ReasonCode.NOT_AUTHORIZED, detail }
   }
+  if (isCursorAhead(packet, existing)) {
+    const detail =
+      'the delivery cursor is ahead of all that this session was ever sent: the broker was restored, ' +
+      'or the cursor belongs to other data'
+    return { reasonCode: ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, detail }
+  }
   if (existing.connection === null || !isTakeoverTooFast(state, packet.clientId, nowMs)) return null
   const detail = `more than ${state.limits.takeoversPerMinuteMax} takeovers a minute: two clients share this identifier`
   return { reasonCode: ReasonCode.CONNECTION_RATE_EXCEEDED, detail }
+}
+
+function isCursorAhead(
+  { cleanStart, deliveryCursor }: ConnectPacket,
+  { number, nextDeliverySequence }: Session,
+): boolean {
+  if (deliveryCursor === undefined || cleanStart || deliveryCursor.sessionNumber !== number) return false
+  return deliveryCursor.deliverySequence >= nextDeliverySequence
+}
+
+/** A cursor of another session says nothing about this one; CONNACK names it, so the client finds out. */
+function takeCursor(state: BrokerState, session: Session, { deliveryCursor }: ConnectPacket): void {
+  if (deliveryCursor === undefined || deliveryCursor.sessionNumber !== session.number) return
+  endHandled(state, session, deliveryCursor.deliverySequence)
 }
 
 /** Two clients with one id would throw each other out for ever; the newcomer is told to slow down. */
@@ -245,6 +267,7 @@ function connack(
   sessionExpiryIntervalSec: number,
   sessionPresent: boolean,
   resume: ResumeResult,
+  sessionNumber: number,
 ): ConnackPacket {
   const { limits } = state
   const properties: ConnackProperties = { maximumPacketSize: limits.maximumPacketSize }
@@ -261,7 +284,7 @@ function connack(
   }
   const wanted = packet.properties.sessionExpiryIntervalSec ?? 0
   if (sessionExpiryIntervalSec !== wanted) properties.sessionExpiryIntervalSec = sessionExpiryIntervalSec
-  const { durability } = state.ports
+  const { durability, incarnation } = state.ports
   const { SUCCESS } = ReasonCode
   const answer: ConnackPacket = {
     type: PacketType.CONNACK,
@@ -270,6 +293,8 @@ function connack(
     properties,
     durability,
     resume,
+    sessionNumber,
+    incarnation,
   }
   if (packet.properties.requestResponseInformation === 1) addResponseInformation(state, connection, answer)
   return answer
@@ -300,7 +325,11 @@ function connackFits(
   sessionExpiryIntervalSec: number,
 ): boolean {
   if (connection.maximumPacketSize === Number.POSITIVE_INFINITY) return true
-  return fits(connection, connack(state, connection, packet, sessionExpiryIntervalSec, false, NOTHING_TO_RESUME))
+  const number = state.nextSessionNumber
+  return fits(
+    connection,
+    connack(state, connection, packet, sessionExpiryIntervalSec, false, NOTHING_TO_RESUME, number),
+  )
 }
 
 function resumeResult(session: Session): ResumeResult {

@@ -17,6 +17,7 @@ import {
 import type { Copy } from './message.js'
 import type { AuthenticationExchange } from './ports/access.js'
 import type { Link } from './ports/link.js'
+import type { OpenProducer } from './producer.js'
 import type { RetainedJob } from './retained.js'
 import type { Session } from './session.js'
 import type { InboundTopicAliases, OutboundTopicAliases } from './topic-aliases.js'
@@ -47,6 +48,8 @@ export const PACKETS_ALLOWED: Readonly<Record<ConnectionState, ReadonlySet<Packe
     PacketType.PINGRESP,
     PacketType.DISCONNECT,
     PacketType.AUTH,
+    PacketType.PRODUCER_OPEN,
+    PacketType.PRODUCE,
   ]),
   closed: new Set<PacketType>(),
 }
@@ -104,6 +107,8 @@ export class ClientConnection {
   /** QoS 0 is being dropped for it since its buffer was full. */
   isCongested = false
   retainedJobs: RetainedJob[] | null = null
+  /** By handle. null: none was opened. */
+  producers: Map<number, OpenProducer> | null = null
   /** null once connected without an Authentication Method: then there is nothing to come. */
   authentication: Authentication | null = null
 

@@ -137,10 +137,13 @@ function lose(state: BrokerState, session: Session, reason: DropReason): void {
   state.record.lost(session.number, reason)
 }
 
-/** Would the queue of this session refuse another copy? For `queueFull: 'refuse-publish'`. */
-export function isQueueFull(state: BrokerState, session: Session, byteLength: number): boolean {
+/**
+ * Would the queue of this session refuse another copy? For `queueFull: 'refuse-publish'`.
+ * @param ahead copies that go before it, whose bytes are counted in `byteLength`.
+ */
+export function isQueueFull(state: BrokerState, session: Session, byteLength: number, ahead = 0): boolean {
   const { queueMessagesMax, queueBytesMax } = state.limits
-  return session.queue.count >= queueMessagesMax || session.queue.byteLength + byteLength > queueBytesMax
+  return session.queue.count + ahead >= queueMessagesMax || session.queue.byteLength + byteLength > queueBytesMax
 }
 
 /** Sends again what was in flight, then what waits, as far as quota and buffer allow. Call it whenever either grew. */

@@ -3,14 +3,17 @@
  * `record-reader.ts` are its two halves. Reading one consults neither clock nor chance, so replaying it gives the same
  * state everywhere.
  *
- * Record: [format u8][atMs][nextMessageId][nextSessionNumber] then facts, each [type u8][fields].
+ * Record: [format u8][atMs][nextMessageId][nextSessionNumber][producers, since format 2], then facts, each
+ * [type u8][fields].
  */
-import type { DropReason, WillMessage } from '../protocol/packets.js'
+import type { DropReason, ProducerRefusal, WillMessage } from '../protocol/packets.js'
 import type { SubscribedFact } from './fact-fields.js'
 import type { CopyTerms } from './message.js'
+import type { ProducedFact } from './producer-rows.js'
 import type { StoredBody } from './stored-body.js'
 
-export const RECORD_FORMAT = 1
+/** This build reads every format from 1 on; what is new in 2 are facts about producers and idempotency keys. */
+export const RECORD_FORMAT = 2
 
 export const FactType = {
   MESSAGE: 1,
@@ -36,6 +39,11 @@ export const FactType = {
   RETAINED_SENT: 21,
   ENQUEUED_NEXT_QOS_1: 22,
   ENQUEUED_NEXT_QOS_2: 23,
+  PRODUCER_OPENED: 28,
+  PRODUCED: 29,
+  PRODUCER_REFUSED: 30,
+  PRODUCER_CONFIRMED: 31,
+  KEY_USED: 32,
 } as const
 
 /** What happens to each fact of a record, in order. Sessions go by their number. */
@@ -68,6 +76,15 @@ export interface FactHandler {
   retainedSet(body: StoredBody): void
   retainedCleared(topicName: string): void
   retainedSent(session: number, subscriptionNumber: number): void
+  /** `epoch` 1: it is new. */
+  producerOpened(producerId: Uint8Array, epoch: number, username: string | null): void
+  /** After all messages of the record: where the producer stands now. */
+  produced(producerId: Uint8Array, produced: ProducedFact): void
+  producerRefused(producerId: Uint8Array, refusal: ProducerRefusal): void
+  /** Refusals up to `sequence` are forgotten. */
+  producerConfirmed(producerId: Uint8Array, sequence: number): void
+  /** An idempotency key stands for this content from `atMs` on; both are hashes of 16 bytes. */
+  keyUsed(key: Uint8Array, content: Uint8Array, atMs: number): void
 }
 
 /** What a MESSAGE fact leaves out. */
@@ -77,4 +94,6 @@ export interface RecordHeader {
   readonly atMs: number
   readonly nextMessageId: number
   readonly nextSessionNumber: number
+  /** Producers that were ever opened. */
+  readonly producers: number
 }

@@ -44,9 +44,28 @@ export interface BrokerLimits {
   readonly retainedPerTurn: number
   /** Takeovers of one client id per minute before further CONNECTs are refused with 0x9F. */
   readonly takeoversPerMinuteMax: number
+  /** Producers that were ever opened: none is forgotten, or what it sends again could not be told from what is new. */
+  readonly producersMax: number
+  readonly producersPerConnectionMax: number
+  /** Refusals of one producer that wait for it to confirm them; one batch may go beyond. */
+  readonly producerRefusalsMax: number
   /** What happens to a publish that a full session queue cannot take. */
   readonly queueFull: 'drop-new' | 'refuse-publish'
 }
+
+/** Keys by which a publication that comes again is known; each is an option of the same name under `producers`. */
+export interface IdempotencyOptions {
+  /** Name of the user property; null: publications have no keys. */
+  readonly idempotencyKeyProperty: string | null
+  readonly idempotencyKeyRetentionSec: number
+  readonly idempotencyKeysMax: number
+}
+
+export const DEFAULT_IDEMPOTENCY: IdempotencyOptions = Object.freeze({
+  idempotencyKeyProperty: 'idempotency-key',
+  idempotencyKeyRetentionSec: 86_400,
+  idempotencyKeysMax: 1_000_000,
+} satisfies IdempotencyOptions)
 
 /** What the broker offers; each is an option of the same name under `mqtt`. CONNACK tells what is switched off. */
 export interface BrokerFeatures {
@@ -87,6 +106,8 @@ export interface WorkPace {
   readonly purgedPerTurn: number
   /** Retained messages looked at per turn, to find those that have expired. */
   readonly retainedSweptPerTurn: number
+  /** Idempotency keys whose time is over, per turn. */
+  readonly keysForgottenPerTurn: number
 }
 
 export const DEFAULT_PACE: WorkPace = Object.freeze({
@@ -96,6 +117,7 @@ export const DEFAULT_PACE: WorkPace = Object.freeze({
   checkpointTrimmedPerCommit: 1_024,
   purgedPerTurn: 1_000,
   retainedSweptPerTurn: 500,
+  keysForgottenPerTurn: 500,
 } satisfies WorkPace)
 
 export const DEFAULT_LIMITS: BrokerLimits = Object.freeze({
@@ -125,5 +147,8 @@ export const DEFAULT_LIMITS: BrokerLimits = Object.freeze({
   keepAliveMaxSec: 3_600,
   retainedPerTurn: 1_000,
   takeoversPerMinuteMax: 60,
+  producersMax: 1_000_000,
+  producersPerConnectionMax: 64,
+  producerRefusalsMax: 1_000,
   queueFull: 'drop-new',
 } satisfies BrokerLimits)

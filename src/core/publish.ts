@@ -9,6 +9,7 @@ import { ReasonCode } from '../protocol/reason-codes.js'
 import { topicNameProblem } from '../protocol/topics.js'
 import { acknowledge } from './answer.js'
 import type { ClientConnection } from './connection.js'
+import type { KeyUse } from './idempotency-keys.js'
 import { deliverQoS0, deliverStored, isQueueFull } from './deliver.js'
 import { Message, TransientPublication } from './message.js'
 import { clearRetained, isRetainedFull, setRetained } from './retained.js'
@@ -47,22 +48,60 @@ export function receivePublish(
     return
   }
   if (packet.qos > 0) takeReceiveQuota(state, connection, packet.qos)
-  const refusal = refusalOf(state, connection, session, packet)
+  const use = packet.qos === 0 ? undefined : state.keys.useOf(session, packet)
+  if (use && state.keys.look(use, nowMs) === 'known') return acknowledgeAgain(state, connection, session, packet)
+  const refusal = refusalOf(state, session, packet) ?? (use === undefined ? null : keyRefusal(state, use, nowMs))
+  if (refusal?.isBreach === true) throw new ProtocolError(refusal.reasonCode, refusal.detail)
   if (refusal !== null) return refuse(state, connection, packet, refusal)
-  if (packet.qos === 2) {
-    session.addReceipt(packet.packetId)
-    connection.unreleased += 1
-    if (session.isDurable) {
-      state.touch(session)
-      state.record.receiptAdded(session.number, packet.packetId)
-    }
-  }
+  if (use) noteKey(state, use, nowMs)
+  if (packet.qos === 2) addReceipt(state, connection, session, packet.packetId)
   packet.properties = forwardedProperties(packet.properties)
   const isMatched = publish(state, packet, session, nowMs)
   if (packet.qos === 0) return
   const type = packet.qos === 1 ? PacketType.PUBACK : PacketType.PUBREC
   const reasonCode = isMatched ? ReasonCode.SUCCESS : ReasonCode.NO_MATCHING_SUBSCRIBERS
   acknowledge(state, connection, type, packet.packetId, reasonCode)
+}
+
+function addReceipt(state: BrokerState, connection: ClientConnection, session: Session, packetId: number): void {
+  session.addReceipt(packetId)
+  connection.unreleased += 1
+  if (!session.isDurable) return
+  state.touch(session)
+  state.record.receiptAdded(session.number, packetId)
+}
+
+/** In the record of the message itself: both are durable, or neither. */
+function noteKey(state: BrokerState, use: KeyUse, nowMs: number): void {
+  const atMs = Math.trunc(nowMs)
+  state.record.keyUsed(use.key, use.content, atMs)
+  state.keys.used(use.key, use.content, atMs, state.recordNumber)
+}
+
+/** Like the first time: it was accepted then, whatever would be said of it now. */
+function acknowledgeAgain(
+  state: BrokerState,
+  connection: ClientConnection,
+  session: Session,
+  { qos, packetId }: PublishPacket,
+): void {
+  state.counters.duplicatesRefused += 1
+  if (qos === 2) addReceipt(state, connection, session, packetId)
+  const type = qos === 1 ? PacketType.PUBACK : PacketType.PUBREC
+  acknowledge(state, connection, type, packetId, ReasonCode.SUCCESS)
+}
+
+function keyRefusal(state: BrokerState, use: KeyUse | null, nowMs: number): Refusal | null {
+  if (use === null) {
+    return { reasonCode: ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, detail: 'an idempotency key has 1 to 256 bytes' }
+  }
+  const found = state.keys.look(use, nowMs)
+  if (found === 'full') {
+    return { reasonCode: ReasonCode.QUOTA_EXCEEDED, detail: 'the limit of idempotency keys is reached' }
+  }
+  if (found !== 'other') return null
+  const detail = 'this idempotency key was used for another message; each message needs a key of its own'
+  return { reasonCode: ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, detail }
 }
 
 /** CONNACK said so. Before MQTT 5 it could not; the close is all there is then [v5 MQTT-3.2.2-11, 3.2.2-14]. */
@@ -103,33 +142,44 @@ function takeReceiveQuota(state: BrokerState, connection: ClientConnection, qos:
   connection.unacknowledgedOpen += 1
 }
 
-interface Refusal {
+export interface Refusal {
   readonly reasonCode: number
   readonly detail: string
+  /** The client broke the protocol: a PUBLISH like this ends its connection. */
+  readonly isBreach?: boolean
 }
 
-function refusalOf(
+/** What is to be published with it, all or nothing, and before it. */
+export interface Ahead {
+  messages: number
+  bytes: number
+  retainedMessages: number
+  retainedBytes: number
+}
+
+/** Why this cannot be taken, or null. @param ahead null: nothing else is on its way. */
+export function refusalOf(
   state: BrokerState,
-  connection: ClientConnection,
   session: Session,
-  packet: PublishPacket,
+  what: Publishing,
+  ahead: Ahead | null = null,
 ): Refusal | null {
-  if (packet.topicName !== state.acceptedTopicName) {
-    const refusal = topicRefusal(state, packet.topicName)
+  if (what.topicName !== state.acceptedTopicName) {
+    const refusal = topicRefusal(state, what.topicName)
     if (refusal !== null) return refusal
-    state.acceptedTopicName = packet.topicName
+    state.acceptedTopicName = what.topicName
   }
   const access = state.ports.access
-  if (!access.allowsEverything && !access.authorize(session, 'publish', packet.topicName)) {
+  if (!access.allowsEverything && !access.authorize(session, 'publish', what.topicName)) {
     return { reasonCode: ReasonCode.NOT_AUTHORIZED, detail: 'publishing to this topic is not allowed for this client' }
   }
-  if (packet.retain && packet.payload.length > 0 && isRetainedFull(state, packet)) {
+  if (what.retain && what.payload.length > 0 && isRetainedFull(state, what, ahead)) {
     return { reasonCode: ReasonCode.QUOTA_EXCEEDED, detail: 'the limit of retained messages is reached' }
   }
-  if (state.limits.queueFull === 'refuse-publish' && packet.qos > 0 && isAnyQueueFull(state, session, packet)) {
+  if (state.limits.queueFull === 'refuse-publish' && what.qos > 0 && isAnyQueueFull(state, session, what, ahead)) {
     return { reasonCode: ReasonCode.QUOTA_EXCEEDED, detail: 'the queue of a subscriber is full' }
   }
-  return connection.state === 'connected' ? null : { reasonCode: ReasonCode.UNSPECIFIED_ERROR, detail: 'not connected' }
+  return null
 }
 
 function topicRefusal(state: BrokerState, topicName: string): Refusal | null {
@@ -137,25 +187,24 @@ function topicRefusal(state: BrokerState, topicName: string): Refusal | null {
   if (problem !== undefined) {
     // A wildcard is a Protocol Error in the standard's words, but an ack tells a client more than a close
     // [v5 MQTT-3.3.2-2].
-    if (topicName.includes('+') || topicName.includes('#')) {
-      throw new ProtocolError(ReasonCode.TOPIC_NAME_INVALID, problem)
-    }
-    return { reasonCode: ReasonCode.TOPIC_NAME_INVALID, detail: problem }
+    const isBreach = topicName.includes('+') || topicName.includes('#')
+    return { reasonCode: ReasonCode.TOPIC_NAME_INVALID, detail: problem, isBreach }
   }
   if (!topicName.startsWith('$SYS') && !topicName.startsWith('$share')) return null
   return { reasonCode: ReasonCode.NOT_AUTHORIZED, detail: 'this topic is written by the server only' }
 }
 
 /** Of somebody who would get a copy at QoS 1 or 2; in a share group: of all members. */
-function isAnyQueueFull(state: BrokerState, publisher: Session, packet: PublishPacket): boolean {
-  const byteLength = packet.topicName.length + packet.payload.length
-  const { plain, groups } = state.tree.match(packet.topicName)
+function isAnyQueueFull(state: BrokerState, publisher: Session, what: Publishing, ahead: Ahead | null): boolean {
+  const byteLength = what.topicName.length + what.payload.length + (ahead?.bytes ?? 0)
+  const messages = ahead?.messages ?? 0
+  const { plain, groups } = state.tree.match(what.topicName)
   for (const each of plain) {
     const match = each.session === publisher ? matchForPublisher(each) : each
-    if (match !== null && match.qos > 0 && isQueueFull(state, match.session, byteLength)) return true
+    if (match !== null && match.qos > 0 && isQueueFull(state, match.session, byteLength, messages)) return true
   }
   for (const { members } of groups) {
-    if (members.every(({ qos, session }) => qos > 0 && isQueueFull(state, session, byteLength))) return true
+    if (members.every(({ qos, session }) => qos > 0 && isQueueFull(state, session, byteLength, messages))) return true
   }
   return false
 }

@@ -4,14 +4,21 @@ import { ByteReader } from '../base/byte-reader.js'
 import { readDropReason, readOptionalText, readSubscription, readTerms, readWill } from './fact-fields.js'
 import { type FactHandler, FactType, MESSAGE_FLAG, RECORD_FORMAT, type RecordHeader } from './facts.js'
 import type { CopyTerms } from './message.js'
+import { readProduced, readRefusal } from './producer-rows.js'
 import { readBody, readProperties, readQoS } from './stored-body.js'
 
 /** Hands every fact of the record to `handler`, in order. */
 export function readRecord(record: Uint8Array, handler: FactHandler): RecordHeader {
   const reader = new ByteReader(record)
   const format = reader.u8()
-  assert(format === RECORD_FORMAT, `journal record of format ${format}: this build reads ${RECORD_FORMAT}`)
-  const header = { atMs: reader.varint(), nextMessageId: reader.varint(), nextSessionNumber: reader.varint() }
+  const isKnown = format >= 1 && format <= RECORD_FORMAT
+  assert(isKnown, `journal record of format ${format}: this build reads 1 to ${RECORD_FORMAT}`)
+  const header = {
+    atMs: reader.varint(),
+    nextMessageId: reader.varint(),
+    nextSessionNumber: reader.varint(),
+    producers: format >= 2 ? reader.varint() : 0,
+  }
   const last: LastFacts = { messageId: 0, topicName: '', session: 0, packetId: 0 }
   while (!reader.isAtEnd) {
     const type = reader.u8()
@@ -20,7 +27,7 @@ export function readRecord(record: Uint8Array, handler: FactHandler): RecordHead
     else if (type === FactType.ENQUEUED_NEXT_QOS_1) readEnqueuedNext(1, reader, last, handler)
     else if (type === FactType.ENQUEUED_NEXT_QOS_2) readEnqueuedNext(2, reader, last, handler)
     else if (!readRun(type, reader, handler) && !readCopyFact(type, reader, handler)) {
-      readOtherFact(type, reader, handler)
+      if (!readProducerFact(type, reader, handler)) readOtherFact(type, reader, handler)
     }
   }
   return header
@@ -100,6 +107,28 @@ function readCopyFact(type: number, reader: ByteReader, handler: FactHandler): b
       return true
     case FactType.MOVED:
       handler.moved(reader.varint(), reader.varint())
+      return true
+    default:
+      return false
+  }
+}
+
+function readProducerFact(type: number, reader: ByteReader, handler: FactHandler): boolean {
+  switch (type) {
+    case FactType.PRODUCER_OPENED:
+      handler.producerOpened(reader.bytes(), reader.varint(), readOptionalText(reader))
+      return true
+    case FactType.PRODUCED:
+      handler.produced(reader.bytes(), readProduced(reader))
+      return true
+    case FactType.PRODUCER_REFUSED:
+      handler.producerRefused(reader.bytes(), readRefusal(reader))
+      return true
+    case FactType.PRODUCER_CONFIRMED:
+      handler.producerConfirmed(reader.bytes(), reader.varint())
+      return true
+    case FactType.KEY_USED:
+      handler.keyUsed(reader.bytes(), reader.bytes(), reader.varint())
       return true
     default:
       return false

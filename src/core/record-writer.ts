@@ -4,7 +4,7 @@
  * become one fact with a count. The other half is `record-reader.ts`; what a fact means stands in `facts.ts`.
  */
 import { ByteWriter } from '../base/byte-writer.js'
-import type { DropReason, WillMessage } from '../protocol/packets.js'
+import type { DropReason, ProducerRefusal, WillMessage } from '../protocol/packets.js'
 import {
   DROP_REASONS,
   type SubscribedFact,
@@ -15,6 +15,7 @@ import {
 } from './fact-fields.js'
 import { type FactHandler, FactType, MESSAGE_FLAG, RECORD_FORMAT, type RecordHeader } from './facts.js'
 import type { CopyTerms } from './message.js'
+import { type ProducedFact, writeProduced, writeRefusal } from './producer-rows.js'
 import { type StoredBody, writeBody, writeProperties } from './stored-body.js'
 
 /** More than an unwritten run of facts can take. */
@@ -158,6 +159,33 @@ export class RecordWriter implements FactHandler {
   retainedSent(session: number, subscriptionNumber: number): void {
     this.#pair(FactType.RETAINED_SENT, session, subscriptionNumber)
   }
+  producerOpened(producerId: Uint8Array, epoch: number, username: string | null): void {
+    this.#begin(FactType.PRODUCER_OPENED)
+    this.#writer.bytes(producerId)
+    this.#writer.varint(epoch)
+    writeOptionalText(this.#writer, username)
+  }
+  produced(producerId: Uint8Array, produced: ProducedFact): void {
+    this.#begin(FactType.PRODUCED)
+    this.#writer.bytes(producerId)
+    writeProduced(this.#writer, produced)
+  }
+  producerRefused(producerId: Uint8Array, refusal: ProducerRefusal): void {
+    this.#begin(FactType.PRODUCER_REFUSED)
+    this.#writer.bytes(producerId)
+    writeRefusal(this.#writer, refusal)
+  }
+  producerConfirmed(producerId: Uint8Array, sequence: number): void {
+    this.#begin(FactType.PRODUCER_CONFIRMED)
+    this.#writer.bytes(producerId)
+    this.#writer.varint(sequence)
+  }
+  keyUsed(key: Uint8Array, content: Uint8Array, atMs: number): void {
+    this.#begin(FactType.KEY_USED)
+    this.#writer.bytes(key)
+    this.#writer.bytes(content)
+    this.#writer.varint(atMs)
+  }
 
   /** The finished record; the writer starts the next one. */
   seal(header: RecordHeader): Uint8Array {
@@ -168,6 +196,7 @@ export class RecordWriter implements FactHandler {
     head.varint(header.atMs)
     head.varint(header.nextMessageId)
     head.varint(header.nextSessionNumber)
+    head.varint(header.producers)
     const front = head.take()
     const record = new Uint8Array(front.length + facts.length)
     record.set(front)

@@ -3,10 +3,12 @@
  * are skipped, by the record number in the row. What this cannot explain is corruption, and is said, not skipped.
  */
 import { assert } from '../base/assert.js'
-import type { DropReason, WillMessage } from '../protocol/packets.js'
+import type { DropReason, ProducerRefusal, WillMessage } from '../protocol/packets.js'
 import type { SubscribedFact } from './fact-fields.js'
 import type { FactHandler } from './facts.js'
 import { Copy, type CopyTerms, Message } from './message.js'
+import type { Producer } from './producer.js'
+import { applyProduced, type ProducedFact } from './producer-rows.js'
 import { readRecord } from './record-reader.js'
 import { putRetained, readRetainedRow, removeRetained, retainedMessage } from './retained.js'
 import { Session } from './session.js'
@@ -26,6 +28,7 @@ export interface Recovered {
 export function recover(state: BrokerState): Recovered {
   loadSessions(state)
   loadRetained(state)
+  state.keys.load(state.ports.store)
   const replay = new Replay(state)
   let oldestRecord = 0
   let journalRecords = 0
@@ -38,6 +41,7 @@ export function recover(state: BrokerState): Recovered {
     journalRecords += 1
     journalBytes += value.length
   }
+  state.producers.recovered()
   const next = oldestRecord + journalRecords
   state.recordNumber = Math.max(1, next)
   return { oldestRecord: Math.max(1, oldestRecord), journalRecords, journalBytes }
@@ -83,6 +87,7 @@ class Replay implements FactHandler {
     const header = readRecord(record, this)
     this.#state.nextMessageId = header.nextMessageId
     this.#state.nextSessionNumber = header.nextSessionNumber
+    this.#state.producers.count = header.producers
   }
 
   /** The session, if it exists and its row lacks this record. */
@@ -236,5 +241,39 @@ class Replay implements FactHandler {
 
   retainedSent(number: number, subscriptionNumber: number): void {
     this.#session(number)?.retainedPending?.delete(subscriptionNumber)
+  }
+
+  /** The producer, unless its row has this record. */
+  #producer(producerId: Uint8Array): Producer | null {
+    const { producers } = this.#state
+    const producer = producers.find(producerId)
+    assert(producer !== undefined, 'a producer was opened before it is spoken of')
+    if (producer.rowRecord >= this.#record) return null
+    producers.touch(producer, this.#record)
+    return producer
+  }
+
+  producerOpened(producerId: Uint8Array, epoch: number, username: string | null): void {
+    const { producers } = this.#state
+    if (epoch === 1 && producers.find(producerId) === undefined) producers.create(producerId, username)
+    const producer = this.#producer(producerId)
+    if (producer !== null) producer.epoch = epoch
+  }
+
+  produced(producerId: Uint8Array, produced: ProducedFact): void {
+    const producer = this.#producer(producerId)
+    if (producer !== null) applyProduced(producer, produced)
+  }
+
+  producerRefused(producerId: Uint8Array, refusal: ProducerRefusal): void {
+    this.#producer(producerId)?.refuse(refusal)
+  }
+
+  producerConfirmed(producerId: Uint8Array, sequence: number): void {
+    this.#producer(producerId)?.confirm(sequence)
+  }
+
+  keyUsed(key: Uint8Array, content: Uint8Array, atMs: number): void {
+    this.#state.keys.used(key, content, atMs, this.#record)
   }
 }

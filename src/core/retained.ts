@@ -42,10 +42,16 @@ export function retainedMessage(body: StoredBody, rowRecord: number): RetainedMe
   return { topicName, qos, expiresAtMs, byteLength, body, rowRecord }
 }
 
-export function isRetainedFull(state: BrokerState, what: { topicName: string; payload: Uint8Array }): boolean {
+/** @param ahead what is going to be retained before it, taken for new topics all of it. */
+export function isRetainedFull(
+  state: BrokerState,
+  what: { topicName: string; payload: Uint8Array },
+  ahead: { readonly retainedMessages: number; readonly retainedBytes: number } | null = null,
+): boolean {
   const known = state.retained.get(what.topicName)
-  if (known === undefined && state.retained.size >= state.limits.retainedMessagesMax) return true
-  const grown = what.payload.length + what.topicName.length - (known?.byteLength ?? 0)
+  const size = state.retained.size + (ahead?.retainedMessages ?? 0)
+  if (known === undefined && size >= state.limits.retainedMessagesMax) return true
+  const grown = what.payload.length + what.topicName.length - (known?.byteLength ?? 0) + (ahead?.retainedBytes ?? 0)
   return state.retainedBytes + grown > state.limits.retainedBytesMax
 }
 

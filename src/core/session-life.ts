@@ -11,6 +11,7 @@ import type { ClientConnection } from './connection.js'
 import { deliverStored, dropCopy } from './deliver.js'
 import type { Copy } from './message.js'
 import { publishPresence } from './presence.js'
+import { closeProducers } from './producers.js'
 import { openMessage, publish } from './publish.js'
 import { isRetainedFull } from './retained.js'
 import { Session } from './session.js'
@@ -102,6 +103,7 @@ export function detachConnection(
   assert(session !== null && session.connection === connection, 'a connection is detached once')
   session.connection = null
   connection.session = null
+  closeProducers(state, connection)
   connection.retainedJobs = null
   state.retainedJobConnections.delete(connection)
   for (const copy of session.inflight.inOrder()) copy.isOnWire = false

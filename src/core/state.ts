@@ -5,11 +5,21 @@
 import type { Durability } from '../protocol/packets.js'
 import type { ClientConnection } from './connection.js'
 import { DeadlineQueue } from './deadline-queue.js'
-import { type BrokerFeatures, type BrokerLimits, DEFAULT_FEATURES, DEFAULT_PACE, type WorkPace } from './limits.js'
+import { IdempotencyKeys } from './idempotency-keys.js'
+import {
+  type BrokerFeatures,
+  type BrokerLimits,
+  DEFAULT_FEATURES,
+  DEFAULT_IDEMPOTENCY,
+  DEFAULT_PACE,
+  type IdempotencyOptions,
+  type WorkPace,
+} from './limits.js'
 import { MessageTable } from './message-table.js'
 import type { Access, AuthenticationStep } from './ports/access.js'
 import { BrokerCounters, type EventSink } from './ports/events.js'
 import type { Store } from './ports/store.js'
+import { ProducerTable } from './producer-table.js'
 import { RecordWriter } from './record-writer.js'
 import type { RetainedMessage } from './retained.js'
 import { RetainedSweep } from './retained-sweep.js'
@@ -21,10 +31,14 @@ export interface BrokerPorts {
   readonly limits: BrokerLimits
   /** Default: `DEFAULT_FEATURES`, which is everything. */
   readonly features?: BrokerFeatures
+  /** Default: `DEFAULT_IDEMPOTENCY`. */
+  readonly idempotency?: IdempotencyOptions
   readonly access: Access
   readonly store: Store
   readonly events: EventSink
   readonly durability: Durability
+  /** A random id of the database: another one means that it was restored or replaced. */
+  readonly incarnation: string
   readonly ids: { randomId(): string }
   /** Default: `DEFAULT_PACE`. */
   readonly pace?: Partial<WorkPace>
@@ -43,6 +57,8 @@ export class BrokerState {
   /** The facts since the last commit. */
   readonly record = new RecordWriter()
   readonly messages: MessageTable
+  readonly producers: ProducerTable
+  readonly keys: IdempotencyKeys
   readonly tree = new TopicTree<Session>()
   readonly retained = new RetainedTree<RetainedMessage>()
   /** `$SYS/broker/…`: retained in memory only, written by the broker only. */
@@ -78,6 +94,8 @@ export class BrokerState {
     this.features = ports.features ?? DEFAULT_FEATURES
     this.pace = { ...DEFAULT_PACE, ...ports.pace }
     this.messages = new MessageTable(ports.store)
+    this.producers = new ProducerTable(ports.store)
+    this.keys = new IdempotencyKeys(ports.idempotency ?? DEFAULT_IDEMPOTENCY)
   }
 
   /** Call before a fact about the session is written: its row is behind from this record on. */

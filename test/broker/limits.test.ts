@@ -36,6 +36,9 @@ const TESTED_IN: Readonly<Record<keyof BrokerLimits, string>> = {
   keepAliveMaxSec: 'connect.test.ts',
   retainedPerTurn: 'retained.test.ts',
   takeoversPerMinuteMax: 'takeover.test.ts',
+  producersMax: 'producers.test.ts',
+  producersPerConnectionMax: 'producers.test.ts',
+  producerRefusalsMax: 'producers.test.ts',
   queueFull: 'queue-limits.test.ts',
 }
 

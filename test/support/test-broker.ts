@@ -12,7 +12,9 @@ import {
   type BrokerFeatures,
   type BrokerLimits,
   DEFAULT_FEATURES,
+  DEFAULT_IDEMPOTENCY,
   DEFAULT_LIMITS,
+  type IdempotencyOptions,
   type WorkPace,
 } from '../../src/core/limits.js'
 import { Broker } from '../../src/core/broker.js'
@@ -47,6 +49,7 @@ export interface TestBrokerOptions {
   limits?: Partial<BrokerLimits>
   features?: Partial<BrokerFeatures>
   pace?: Partial<WorkPace>
+  idempotency?: Partial<IdempotencyOptions>
   access?: Access
   store?: Store
   clock?: FakeClock
@@ -88,6 +91,8 @@ export class TestBroker {
       store: this.store,
       events: { emit: (event) => this.events.push(event) },
       durability: 'flush',
+      incarnation: 'test',
+      idempotency: { ...DEFAULT_IDEMPOTENCY, ...options.idempotency },
       ids: { randomId: () => `id-${++this.#ids}` },
       presence: options.presence ?? false,
       ...(options.pace === undefined ? {} : { pace: options.pace }),

@@ -17,6 +17,10 @@ export type BrokerEvent =
       reason: 'clean-start' | 'expired' | 'disconnected'
       purgedMessages: number
     }
+  | { type: 'producer-refused'; clientId: string; producer: string; reasonCode: number; detail: string }
+  | { type: 'producer-fenced'; clientId: string; producer: string; by: string }
+  /** It knows of more than is stored here: the data is older than the producer, or another broker's. */
+  | { type: 'producer-behind'; clientId: string; producer: string; sequence: number; confirmedSequence: number }
   | { type: 'will-fired'; clientId: string; topicName: string }
   | { type: 'will-refused'; clientId: string; topicName: string; detail: string }
   | { type: 'queue-full'; clientId: string; queuedMessages: number }

@@ -12,7 +12,17 @@
  * - Values are framed and checksummed by the adapter; a damaged one throws StoreError 'STORE_CORRUPT', naming table and
  *   key. `row` has both, and `entries` can go on behind that key.
  */
-export const STORE_TABLES = ['meta', 'journal', 'sessions', 'queues', 'messages', 'references', 'retained'] as const
+export const STORE_TABLES = [
+  'meta',
+  'journal',
+  'sessions',
+  'queues',
+  'messages',
+  'references',
+  'retained',
+  'producers',
+  'keys',
+] as const
 export type StoreTable = (typeof STORE_TABLES)[number]
 
 export type StoreOperation =

@@ -48,6 +48,13 @@ const subscription = fc.record({
   isRetainedPending: fc.boolean(),
 })
 
+const producerId = fc.uint8Array({ minLength: 16, maxLength: 16 })
+const produced = fc.record({ sequence: bigId, accepted: bigId, refused: fc.nat(), digest: payload })
+const refusal = fc.record(
+  { sequence: bigId, reasonCode: fc.nat(255), reasonString: fc.constant('not here') },
+  { requiredKeys: ['sequence', 'reasonCode'] },
+)
+
 const call: fc.Arbitrary<Call> = fc.oneof(
   fc.tuple(fc.constant('message' as const), bigId, body),
   fc.tuple(fc.constant('enqueued' as const), id, bigId, terms, fc.nat(200), fc.oneof(packetId, fc.constant(0))),
@@ -66,6 +73,11 @@ const call: fc.Arbitrary<Call> = fc.oneof(
   fc.tuple(fc.constant('retainedSet' as const), body),
   fc.tuple(fc.constant('retainedCleared' as const), topicName),
   fc.tuple(fc.constant('retainedSent' as const), id, id),
+  fc.tuple(fc.constant('producerOpened' as const), producerId, bigId, fc.option(fc.constant('user'))),
+  fc.tuple(fc.constant('produced' as const), producerId, produced),
+  fc.tuple(fc.constant('producerRefused' as const), producerId, refusal),
+  fc.tuple(fc.constant('producerConfirmed' as const), producerId, bigId),
+  fc.tuple(fc.constant('keyUsed' as const), producerId, producerId, fc.nat()),
 )
 
 /** Neighbours of one kind, as a busy broker writes them. */
@@ -132,7 +144,7 @@ t.test('what is written is what is read, record after record', async (t) => {
       const calls = parts.flat()
       write(writer, calls)
       if (writer.isEmpty !== (calls.length === 0)) return false
-      const record = writer.seal({ atMs: 5, nextMessageId: 6, nextSessionNumber: 7 })
+      const record = writer.seal({ atMs: 5, nextMessageId: 6, nextSessionNumber: 7, producers: 8 })
       return plain(read(record)) === plain(calls) && writer.isEmpty
     }),
     { numRuns: 3_000 },
@@ -149,6 +161,6 @@ t.test('a stream of small messages and its acknowledgements cost little more tha
     writer.enqueued(3, step + 1_000_000, PLAIN, 79, step)
   }
   for (let step = 1; step <= 1_000; step += 1) writer.acknowledged(3, step, step + 1_000_000)
-  const record = writer.seal({ atMs: 1, nextMessageId: 2, nextSessionNumber: 3 })
+  const record = writer.seal({ atMs: 1, nextMessageId: 2, nextSessionNumber: 3, producers: 4 })
   t.ok(record.length < 1_000 * 72, `${record.length} bytes for 1,000 messages of 64 bytes`)
 })

@@ -1,0 +1,158 @@
+/**
+ * SHA-256 (FIPS 180-4) over a stream that may be put down and taken up again: `save` gives the state between two
+ * blocks together with the bytes that do not fill one yet, and `restored` goes on from there. That is the one thing
+ * the platforms' own hashes cannot do: Node's has no exportable state, the browser's is not even incremental.
+ */
+import { assert } from './assert.js'
+
+const BLOCK_BYTES = 64
+const STATE_BYTES = 40
+
+/** The first 32 bits of the fractional parts of the square or cube roots of the first primes: the standard's tables. */
+function rootsOfPrimes(count: number, root: (prime: number) => number): Int32Array {
+  const words = new Int32Array(count)
+  for (let candidate = 2, found = 0; found < count; candidate += 1) {
+    let isPrime = true
+    for (let factor = 2; factor * factor <= candidate; factor += 1) if (candidate % factor === 0) isPrime = false
+    if (!isPrime) continue
+    words[found] = (root(candidate) % 1) * 0x1_0000_0000
+    found += 1
+  }
+  return words
+}
+
+const INITIAL = rootsOfPrimes(8, Math.sqrt)
+const ROUND = rootsOfPrimes(64, Math.cbrt)
+/** Scratch of `compress`, which never calls out. */
+const schedule = new Int32Array(BLOCK_BYTES)
+
+export class Sha256 {
+  readonly #words = new Int32Array(INITIAL)
+  readonly #pending = new Uint8Array(BLOCK_BYTES)
+  #length = 0
+
+  /** @param saved what `save` returned. */
+  static restored(saved: Uint8Array): Sha256 {
+    const hash = new Sha256()
+    const view = new DataView(saved.buffer, saved.byteOffset, saved.byteLength)
+    for (let index = 0; index < 8; index += 1) hash.#words[index] = view.getInt32(index * 4)
+    hash.#length = view.getUint32(32) * 0x1_0000_0000 + view.getUint32(36)
+    assert(saved.length === STATE_BYTES + (hash.#length % BLOCK_BYTES), 'a saved hash has the bytes it counts')
+    hash.#pending.set(saved.subarray(STATE_BYTES))
+    return hash
+  }
+
+  /** Bytes hashed so far. */
+  get length(): number {
+    return this.#length
+  }
+
+  update(bytes: Uint8Array): this {
+    const { length } = bytes
+    const filled = this.#length % BLOCK_BYTES
+    this.#length += length
+    let at = 0
+    if (filled > 0) {
+      at = Math.min(BLOCK_BYTES - filled, length)
+      copy(bytes, 0, at, this.#pending, filled)
+      if (filled + at < BLOCK_BYTES) return this
+      compress(this.#words, this.#pending, 0)
+    }
+    for (; at + BLOCK_BYTES <= length; at += BLOCK_BYTES) compress(this.#words, bytes, at)
+    copy(bytes, at, length, this.#pending, 0)
+    return this
+  }
+
+  /** 32 bytes: the hash of all that came so far. More may come. */
+  digest(): Uint8Array {
+    const words = new Int32Array(this.#words)
+    const filled = this.#length % BLOCK_BYTES
+    const last = new Uint8Array(filled < BLOCK_BYTES - 8 ? BLOCK_BYTES : 2 * BLOCK_BYTES)
+    copy(this.#pending, 0, filled, last, 0)
+    last[filled] = 0x80
+    const view = new DataView(last.buffer)
+    view.setUint32(last.length - 8, Math.floor(this.#length / 0x2000_0000))
+    view.setUint32(last.length - 4, (this.#length * 8) % 0x1_0000_0000)
+    for (let at = 0; at < last.length; at += BLOCK_BYTES) compress(words, last, at)
+    return bigEndian(words, new Uint8Array(32))
+  }
+
+  /** 40 to 103 bytes: eight words, the length, the bytes of the block that has begun. */
+  save(): Uint8Array {
+    const filled = this.#length % BLOCK_BYTES
+    const saved = bigEndian(this.#words, new Uint8Array(STATE_BYTES + filled))
+    const view = new DataView(saved.buffer)
+    view.setUint32(32, Math.floor(this.#length / 0x1_0000_0000))
+    view.setUint32(36, this.#length % 0x1_0000_0000)
+    copy(this.#pending, 0, filled, saved, STATE_BYTES)
+    return saved
+  }
+}
+
+export function sha256(bytes: Uint8Array): Uint8Array {
+  return new Sha256().update(bytes).digest()
+}
+
+/** For a few bytes a loop beats `set` with its `subarray`. */
+function copy(from: Uint8Array, start: number, end: number, to: Uint8Array, at: number): void {
+  for (let index = start; index < end; index += 1) to[at + index - start] = from[index] as number
+}
+
+function bigEndian(words: Int32Array, bytes: Uint8Array): Uint8Array {
+  const view = new DataView(bytes.buffer)
+  for (let index = 0; index < words.length; index += 1) view.setInt32(index * 4, words[index] as number)
+  return bytes
+}
+
+function expand(block: Uint8Array, at: number): void {
+  for (let index = 0; index < 16; index += 1) {
+    const from = at + index * 4
+    schedule[index] =
+      ((block[from] as number) << 24) |
+      ((block[from + 1] as number) << 16) |
+      ((block[from + 2] as number) << 8) |
+      (block[from + 3] as number)
+  }
+  for (let index = 16; index < 64; index += 1) {
+    const x = schedule[index - 15] as number
+    const y = schedule[index - 2] as number
+    const small0 = ((x >>> 7) | (x << 25)) ^ ((x >>> 18) | (x << 14)) ^ (x >>> 3)
+    const small1 = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10)
+    schedule[index] = ((schedule[index - 16] as number) + small0 + (schedule[index - 7] as number) + small1) | 0
+  }
+}
+
+/** One block of the compression function (FIPS 180-4 6.2.2). */
+function compress(words: Int32Array, block: Uint8Array, at: number): void {
+  expand(block, at)
+  let a = words[0] as number
+  let b = words[1] as number
+  let c = words[2] as number
+  let d = words[3] as number
+  let e = words[4] as number
+  let f = words[5] as number
+  let g = words[6] as number
+  let h = words[7] as number
+  for (let index = 0; index < 64; index += 1) {
+    const big1 = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7))
+    const first = (h + big1 + (g ^ (e & (f ^ g))) + (ROUND[index] as number) + (schedule[index] as number)) | 0
+    const big0 = ((a >>> 2) | (a << 30)) ^ ((a >>> 13) | (a << 19)) ^ ((a >>> 22) | (a << 10))
+    const second = (big0 + ((a & b) | (c & (a | b)))) | 0
+    h = g
+    g = f
+    f = e
+    e = (d + first) | 0
+    d = c
+    c = b
+    b = a
+    a = (first + second) | 0
+  }
+  words[0] = ((words[0] as number) + a) | 0
+  words[1] = ((words[1] as number) + b) | 0
+  words[2] = ((words[2] as number) + c) | 0
+  words[3] = ((words[3] as number) + d) | 0
+  words[4] = ((words[4] as number) + e) | 0
+  words[5] = ((words[5] as number) + f) | 0
+  words[6] = ((words[6] as number) + g) | 0
+  words[7] = ((words[7] as number) + h) | 0
+}
