@@ -42,7 +42,9 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   telemetry: ['core/ports', 'core/limits', 'protocol', 'base'],
   config: ['core/limits', 'protocol', 'base'],
   client: ['protocol', 'base'],
-  cli: ['client', 'config', 'index'],
+  // Processes that prove a broker from outside: they know its protocols, never its inside.
+  torture: ['client', 'protocol', 'base'],
+  cli: ['client', 'config', 'torture', 'index'],
   // The composition root and the public exports see everything.
   main: ['config', 'server', 'storage', 'transport', 'auth', 'telemetry', 'core', 'protocol', 'base', 'main'],
   index: ['main', 'audit', 'config', 'client', 'server', 'core', 'protocol', 'base'],
@@ -81,7 +83,14 @@ const RESTRICTED: readonly { what: string; where: readonly string[]; instead: st
   { what: 'console.log', where: [], instead: 'emit an event (core/ports/events.ts)' },
 ]
 
-const ENTRIES = ['src/index.ts', 'src/main.ts', 'src/cli/main.ts', 'src/client/index.ts', 'src/client/browser.ts']
+const ENTRIES = [
+  'src/index.ts',
+  'src/main.ts',
+  'src/cli/main.ts',
+  'src/client/index.ts',
+  'src/client/browser.ts',
+  'src/torture/worker.ts',
+]
 
 const LINE_COLUMNS_MAX = 120
 const FUNCTION_LINES_MAX = 70

@@ -30,6 +30,10 @@ const COMMANDS: { readonly [name: string]: { readonly sentence: string; readonly
     sentence: 'kill a broker under load and count what was lost',
     load: async () => (await import('./demo.js')).demo,
   },
+  torture: {
+    sentence: 'kill a broker under load for as long as you like, on your disk, and check its books',
+    load: async () => (await import('./torture.js')).torture,
+  },
   passwd: {
     sentence: 'print the hash of a password, for access.users',
     load: async () => (await import('./passwd.js')).passwd,

@@ -5,7 +5,8 @@
  */
 import { type AckPacket, type Packet, PacketType, type PublishPacket, type QoS } from '../../src/protocol/packets.js'
 import { type ArrivalBook, type Books, readPayload } from './books.js'
-import { acknowledgedIds, type LinkEnd, NativeLink } from './books-link.js'
+import { acknowledgedIds } from '../../src/torture/line.js'
+import { type LinkEnd, NativeLink } from './books-link.js'
 
 interface Arrival {
   readonly key: string
@@ -98,10 +99,6 @@ export class BookedConsumer {
   catchUp(): void {
     this.isLazy = false
     this.#received()
-  }
-
-  deafen(): void {
-    this.#link?.deafen()
   }
 
   disconnect(): void {

@@ -34,7 +34,6 @@ export class NativeLink {
   /** Packets collected until `flush`. */
   readonly writer: PacketWriter = nativeCodec.writer(5)
   readonly #ws: WebSocket
-  #isDeaf = false
   #disconnect: DisconnectPacket | null = null
   #connack: ((packet: ConnackPacket | null) => void) | null = null
 
@@ -45,7 +44,6 @@ export class NativeLink {
     decoder.connectAccepted(5)
     ws.on('error', () => {})
     ws.on('message', (data: Buffer) => {
-      if (this.#isDeaf) return
       decoder.decode(data, (packet) => {
         if (packet.type === PacketType.DISCONNECT) this.#disconnect = packet
         if (packet.type === PacketType.CONNACK) this.#connack?.(packet)
@@ -91,21 +89,7 @@ export class NativeLink {
     if (written !== null && this.isOpen) this.#ws.send(written.buffer.subarray(written.headroom))
   }
 
-  /** From now on nothing arrives: what the server says is lost, as it is when a network breaks. */
-  deafen(): void {
-    this.#isDeaf = true
-  }
-
   close(): void {
     this.#ws.close(1000)
-  }
-}
-
-/** The packet identifiers that a ranged acknowledgement stands for. */
-export function* acknowledgedIds(first: number, last: number | undefined): IterableIterator<number> {
-  const end = last ?? first
-  for (let id = first; ; id = id === 65_535 ? 1 : id + 1) {
-    yield id
-    if (id === end) return
   }
 }

@@ -3,8 +3,10 @@
  * resume, PUBREL after PUBREC, nothing sent twice on one connection. Keeps a window full as long as it is running.
  */
 import { type AckPacket, type Packet, PacketType } from '../../src/protocol/packets.js'
-import { type Books, type PublisherBook, payloadOf } from './books.js'
-import { acknowledgedIds, type LinkEnd, NativeLink } from './books-link.js'
+import { payloadOf } from '../../src/torture/messages.js'
+import type { Books, PublisherBook } from './books.js'
+import { acknowledgedIds } from '../../src/torture/line.js'
+import { type LinkEnd, NativeLink } from './books-link.js'
 
 interface Outgoing {
   readonly order: number
@@ -84,10 +86,6 @@ export class BookedPublisher {
     this.#isResumed = true
     this.#fill()
     return true
-  }
-
-  deafen(): void {
-    this.#link?.deafen()
   }
 
   disconnect(): void {

@@ -54,7 +54,7 @@ function makeClients(books: Books) {
 }
 
 /** What a new subscriber finds: not older than what was acknowledged before it asked. */
-export async function checkRetained(books: Books, url: string, isLast: boolean): Promise<void> {
+async function checkRetained(books: Books, url: string, isLast: boolean): Promise<void> {
   const known = books.retained.get('retained/gauge')
   if (known === undefined || known.promised === 0) return
   const promised = known.promised
@@ -96,7 +96,6 @@ export class World {
   readonly #directory: string
   readonly #environment: Record<string, string>
   broker: BrokerProcess | null = null
-  killsWhileStarting = 0
 
   /** @param parent directory that gets the broker's. @param environment for the broker's process. */
   constructor(t: Test, random: Random, parent: string, environment: Record<string, string> = {}) {
@@ -117,7 +116,6 @@ export class World {
         await sleep(150 + random.below(300))
         broker.kill()
         await broker.ended
-        this.killsWhileStarting += 1
         continue
       }
       await broker.ready()
@@ -154,14 +152,6 @@ export class World {
     const end = books.packets + packets
     const hasMoved = await books.until(() => books.packets >= end)
     if (!hasMoved && books.breach === null) books.fail('nobody got anything for ten seconds')
-  }
-
-  /** Some clients hear nothing any more, while the broker goes on: what it did for them they must find out later. */
-  async loseAnswers(): Promise<void> {
-    const { random } = this.books
-    const deaf = this.#all.filter((client) => client.isConnected && random.chance(0.4))
-    for (const client of deaf) client.deafen()
-    if (deaf.length < 6) await this.receives(random.below(150))
   }
 
   /** Resolves when the process has ended and every connection has noticed. */

@@ -2,6 +2,7 @@
  * What the clients of one broker know for certain, over all its deaths: what was sent, acknowledged, and what came.
  * The books are written from packets alone; the broker's own state is never asked. Nothing here knows about sockets.
  */
+import { type MessageId, readPayload as readMessage } from '../../src/torture/messages.js'
 import { Breach } from './book-keeping.js'
 import type { Random } from './random.js'
 
@@ -123,17 +124,9 @@ export class Books {
   }
 }
 
-/** Says who, which and how long; the length follows from the number, so that a damaged body shows. */
-export function payloadOf(publisher: string, order: number): string {
-  const length = order % 97 === 0 ? 6_000 : (order * 7919) % 1_500
-  return `${publisher}:${order}:${'x'.repeat(length)}`
-}
-
 /** @throws Breach when nobody can have sent this. */
-export function readPayload(payload: Uint8Array): { publisher: string; order: number } {
-  const text = Buffer.from(payload).toString()
-  const [publisher = '', number = ''] = text.split(':', 2)
-  const order = Number(number)
-  if (text !== payloadOf(publisher, order)) throw new Breach(`a damaged message came: ${text.slice(0, 60)}`)
-  return { publisher, order }
+export function readPayload(payload: Uint8Array): MessageId {
+  const message = readMessage(payload)
+  if (typeof message === 'string') throw new Breach(message)
+  return message
 }

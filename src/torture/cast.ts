@@ -1,0 +1,121 @@
+/**
+ * Who plays in the torture: publishers of QoS 1 and 2 and of retained messages, a careless one that starts a new
+ * session after every loss; billing and archives with durable sessions, a share group, and a sleeper who is away most
+ * of the time. Each in both protocols, where the broker has both. A new part is a row here.
+ */
+import type { QoS } from '../protocol/packets.js'
+
+export type Wire = 'tally.v1' | 'mqtt 3.1.1' | 'mqtt 5'
+
+export interface PublisherRole {
+  readonly kind: 'publisher'
+  /** Its client id, and the name of its book. */
+  readonly name: string
+  readonly wire: Wire
+  readonly qos: 1 | 2
+  readonly topics: readonly string[]
+  /** Publishes under way at one time. */
+  readonly window: number
+  /** Publishes its number, retained. */
+  readonly retain: boolean
+  /** Starts a new session after every loss and gives up what was on the way. */
+  readonly isCareless: boolean
+}
+
+export interface ConsumerRole {
+  readonly kind: 'consumer'
+  readonly name: string
+  readonly wire: Wire
+  readonly qos: QoS
+  readonly topicFilter: string
+  /** Members of a share group have one: together they owe what another consumer owes alone. */
+  readonly group: string | null
+  /** Chance that acknowledgements wait for a later message. */
+  readonly laziness: number
+  /** Connected for a moment only, now and then. */
+  readonly isSleeper: boolean
+}
+
+export type Role = PublisherRole | ConsumerRole
+
+/** What one worker process plays. */
+export interface Troupe {
+  readonly name: string
+  readonly roles: readonly Role[]
+}
+
+const EVERYTHING = 't/#'
+
+function publisher(name: string, wire: Wire, qos: 1 | 2, window: number, change: Partial<PublisherRole> = {}) {
+  const topics = [`t/${name}/x`, `t/${name}/y`, 't/common']
+  return { kind: 'publisher', name, wire, qos, topics, window, retain: false, isCareless: false, ...change } as const
+}
+
+function gauge(name: string, wire: Wire): PublisherRole {
+  return publisher(name, wire, 1, 4, { topics: [`retained/${name}/x`, `retained/${name}/y`], retain: true })
+}
+
+function consumer(name: string, wire: Wire, qos: 1 | 2, change: Partial<ConsumerRole> = {}): ConsumerRole {
+  const usual = { topicFilter: EVERYTHING, group: null, laziness: 0.2, isSleeper: false }
+  return { kind: 'consumer', name, wire, qos, ...usual, ...change }
+}
+
+const member = (name: string, wire: Wire) =>
+  consumer(name, wire, 2, { topicFilter: `$share/g/${EVERYTHING}`, group: 'share-group' })
+
+const NATIVE: readonly Troupe[] = [
+  {
+    name: 'native-publishers',
+    roles: [
+      publisher('native-1', 'tally.v1', 1, 20),
+      publisher('native-2', 'tally.v1', 2, 20),
+      publisher('native-careless', 'tally.v1', 2, 10, { isCareless: true }),
+      gauge('native-gauge', 'tally.v1'),
+    ],
+  },
+  {
+    name: 'native-consumers',
+    roles: [
+      consumer('native-billing', 'tally.v1', 2),
+      member('native-member', 'tally.v1'),
+      consumer('native-sleeper', 'tally.v1', 2, { isSleeper: true }),
+    ],
+  },
+]
+
+const MQTT: readonly Troupe[] = [
+  {
+    name: 'mqtt-publishers',
+    roles: [
+      publisher('mqtt4-1', 'mqtt 3.1.1', 1, 10),
+      publisher('mqtt4-2', 'mqtt 3.1.1', 2, 10),
+      publisher('mqtt5-1', 'mqtt 5', 1, 10),
+      publisher('mqtt5-2', 'mqtt 5', 2, 10),
+      publisher('mqtt5-careless', 'mqtt 5', 2, 10, { isCareless: true }),
+      gauge('mqtt5-gauge', 'mqtt 5'),
+    ],
+  },
+  {
+    name: 'mqtt-consumers',
+    roles: [
+      consumer('mqtt4-billing', 'mqtt 3.1.1', 2),
+      consumer('mqtt5-archive', 'mqtt 5', 1),
+      member('mqtt4-member', 'mqtt 3.1.1'),
+      member('mqtt5-member', 'mqtt 5'),
+      consumer('mqtt5-sleeper', 'mqtt 5', 2, { isSleeper: true }),
+    ],
+  },
+]
+
+/** Another broker does not speak our protocol; the rest of the cast is the same for everybody. */
+export function castFor(speaksNative: boolean): readonly Troupe[] {
+  return speaksNative ? [...NATIVE, ...MQTT] : MQTT
+}
+
+export function publishersOf(cast: readonly Troupe[]): readonly PublisherRole[] {
+  return cast.flatMap(({ roles }) => roles).filter((role) => role.kind === 'publisher')
+}
+
+export function consumersOf(cast: readonly Troupe[]): readonly ConsumerRole[] {
+  return cast.flatMap(({ roles }) => roles).filter((role) => role.kind === 'consumer')
+}
