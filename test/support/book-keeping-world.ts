@@ -6,6 +6,7 @@ import { DEFAULT_LIMITS } from '../../src/core/limits.js'
 import { MemoryStore, type MemoryStoreOptions } from '../../src/storage/memory/memory-store.js'
 import { Breach, Ledger } from './book-keeping.js'
 import { Consumer, type ConsumerOptions } from './book-keeping-consumer.js'
+import { BookedProducer } from './book-keeping-producer.js'
 import { Publisher } from './book-keeping-publisher.js'
 import { checkStore, copyStore, durableState, recoveredState, rowCounts } from './durable-state.js'
 import { FakeClock } from './fake-clock.js'
@@ -19,6 +20,7 @@ export class World {
   readonly ledger = new Ledger()
   readonly clock = new FakeClock()
   readonly publishers: Publisher[]
+  readonly producers: BookedProducer[]
   readonly consumers: Consumer[]
   readonly #options: TestBrokerOptions
   host: TestBroker
@@ -58,12 +60,18 @@ export class World {
       this.#publisher('p2', isAboutGroups ? ['s/1', 's/2'] : ['t/1', 't/2', 's/1', 's/2', 'r/p2/1'], true, [0, 1, 2]),
       this.#publisher('p3', ['t/1', 's/2'], false, [1, 2]),
     ]
+    const producerTopics = isAboutGroups ? ['s/1', 's/2'] : ['t/1', 't/2', 's/1']
+    this.producers = [1, 2].map((number) => new BookedProducer(number, producerTopics, this.ledger, random))
     this.consumers = consumersOf(random, isAboutGroups).map((options) => new Consumer(options, this.ledger, random))
   }
 
   #publisher(clientId: string, topics: string[], isPersistent: boolean, qosChoices: (0 | 1 | 2)[]): Publisher {
     const retainedQoS = clientId === 'p1' ? 2 : 1
     return new Publisher({ clientId, topics, isPersistent, qosChoices, retainedQoS }, this.ledger, this.random)
+  }
+
+  get #clients(): (Publisher | BookedProducer | Consumer)[] {
+    return [...this.publishers, ...this.producers, ...this.consumers]
   }
 
   run(steps: number): void {
@@ -74,7 +82,8 @@ export class World {
   step(): void {
     this.ledger.step += 1
     const dice = this.random.below(100)
-    if (dice < 40) this.#publisherStep(this.random.pick(this.publishers))
+    if (dice < 28) this.#publisherStep(this.random.pick(this.publishers))
+    else if (dice < 40) this.#producerStep(this.random.pick(this.producers))
     else if (dice < 70) this.#consumerStep(this.random.pick(this.consumers))
     else if (dice < 84) this.#turn()
     else if (dice < 93) (this.host.store as MemoryStore).settleNext()
@@ -116,6 +125,18 @@ export class World {
     }
   }
 
+  #producerStep(producer: BookedProducer): void {
+    if (!producer.isConnected) {
+      producer.connect(this.host)
+      return
+    }
+    const dice = this.random.below(100)
+    if (dice < 45) producer.read()
+    else if (dice < 92) {
+      if (producer.outstanding < 20) producer.publish()
+    } else producer.cut(this.random.chance(0.5))
+  }
+
   #consumerStep(consumer: Consumer): void {
     if (!consumer.isConnected) {
       if (this.random.chance(0.5)) consumer.connect(this.host)
@@ -143,10 +164,11 @@ export class World {
     this.crashes += 1
     const store = this.host.store as MemoryStore
     // What had reached the clients counts, their answers do not.
-    for (const client of [...this.publishers, ...this.consumers]) if (this.random.chance(0.5)) client.read()
+    for (const client of this.#clients) if (this.random.chance(0.5)) client.read()
     this.ledger.isGroupLossy ||= this.consumers.some(({ options }) => options.clientId === 'g4')
     const surviving = this.random.below(store.pendingCommits + 1)
     for (const publisher of this.publishers) if (publisher.isConnected) publisher.crashed()
+    for (const producer of this.producers) producer.crashed()
     for (const consumer of this.consumers) if (consumer.isConnected) consumer.gone()
     const survivor = store.crash(surviving)
     checkStore(survivor)
@@ -182,7 +204,9 @@ export class World {
     if (journal > 3) throw new Breach(`${journal} journal records are left after two checkpoints`)
     const { state } = this.host.core
     if (state.messages.youngCount > 0) throw new Breach('messages are left in memory')
-    if (state.dirtySessions.size + state.dirtyRetained.size > 0) throw new Breach('a checkpoint left something out')
+    const unwritten = state.producers.dirtyCount + state.keys.dirtyCount
+    if (state.dirtySessions.size + state.dirtyRetained.size + unwritten > 0)
+      throw new Breach('a checkpoint left something out')
     if (state.endedSessions.size > 0) throw new Breach('ended sessions are left in memory')
     if (state.sessionsByNumber.size !== state.sessions.size) throw new Breach('session numbers are left in memory')
     this.#compare()
@@ -192,19 +216,19 @@ export class World {
     for (let round = 0; round < 2_000; round += 1) {
       this.ledger.step += 1
       let isMoving = false
-      for (const client of [...this.publishers, ...this.consumers]) {
+      for (const client of this.#clients) {
         if (client.isConnected) continue
         client.connect(this.host)
         isMoving = true
       }
       this.#settle()
-      for (const client of [...this.publishers, ...this.consumers]) client.read()
+      for (const client of this.#clients) client.read()
       for (const consumer of this.consumers) {
         consumer.unstall()
         if (consumer.pendingAcks > 0) isMoving = true
         consumer.acknowledge(1_000)
       }
-      if (this.publishers.some(({ outstanding }) => outstanding > 0)) isMoving = true
+      if ([...this.publishers, ...this.producers].some(({ outstanding }) => outstanding > 0)) isMoving = true
       this.#settle()
       if (!isMoving) return
     }

@@ -61,7 +61,23 @@ export function durableState(state: BrokerState): object {
   const described = sessions
     .filter((session) => !session.hasEnded || !session.queue.isEmpty)
     .map((session) => describeSession(state, session))
-  return { sessions: described, retained: retained.sort(), nextMessageId, references: references(state) }
+  const { count } = state.producers
+  const producers = { count, each: describeProducers(state) }
+  return { sessions: described, retained: retained.sort(), nextMessageId, references: references(state), producers }
+}
+
+function describeProducers(state: BrokerState): object[] {
+  const ids = [...state.producers.inMemory()].map(({ producerId }) => producerId)
+  for (const { key } of state.ports.store.entries({ table: 'producers' })) ids.push(key)
+  const names = new Set(ids.map((id) => Buffer.from(id).toString('hex')))
+  return [...names].sort().map((name) => {
+    const producer = state.producers.find(new Uint8Array(Buffer.from(name, 'hex')))
+    if (producer === undefined) throw new Breach(`producer ${name} is neither in memory nor on disk`)
+    const { username, epoch, sequence, accepted, refused, refusals } = producer
+    const digest = Buffer.from(producer.digest.digest()).toString('hex')
+    state.producers.release(producer)
+    return { name, username, epoch, sequence, accepted, refused, digest, refusals: [...refusals] }
+  })
 }
 
 /** Copies per message according to the sessions; also checks that the table counts the same. */
