@@ -2,13 +2,13 @@
  * The flags `pub` and `sub` share, as mosquitto's clients have them, and what they mean for the SDK's `connect`.
  * Without --url and -h the broker is mqtt://127.0.0.1:1883; `--url ws://host:port` speaks the native protocol.
  */
-import { readFileSync } from 'node:fs'
 import { type Command, InvalidArgumentError } from 'commander'
 import type { ConnectOptions, QoS } from '../client/api.js'
 import { CommandError, ExitCode } from './exit-codes.js'
 import type { CommandProperties } from './properties.js'
+import { addTlsFlags, impliesTls, type TlsFlags, tls } from './tls-flags.js'
 
-export interface ClientFlags {
+export interface ClientFlags extends TlsFlags {
   readonly host?: string
   readonly port?: number
   readonly url?: string
@@ -28,17 +28,14 @@ export interface ClientFlags {
   readonly willPayload?: string
   readonly willQos: QoS
   readonly willRetain?: true
-  readonly cafile?: string
-  readonly cert?: string
-  readonly key?: string
-  readonly insecure?: true
+  readonly bindAddress?: string
 }
 
 export function addClientFlags(command: Command): Command {
-  return command
+  const common = command
     .helpOption('--help', 'display this message')
     .option('-h, --host <host>', 'broker to connect to over MQTT (default: 127.0.0.1)')
-    .option('-p, --port <port>', 'its port (default: 1883)', wholeNumber(1, 65_535))
+    .option('-p, --port <port>', 'its port (default: 1883, with certificates 8883)', wholeNumber(1, 65_535))
     .option(
       '-L, --url <url>',
       'ws://host:port (native), ws://host:port/mqtt, or mqtt://[user[:password]@]host[:port][/topic]',
@@ -59,10 +56,10 @@ export function addClientFlags(command: Command): Command {
     .option('--will-payload <text>', 'payload of the Will')
     .option('--will-qos <qos>', 'quality of service of the Will', qos, 0)
     .option('--will-retain', 'retain the Will')
-    .option('--cafile <file>', 'who signed the certificate of the broker (PEM); for mqtts:// and wss://')
-    .option('--cert <file>', 'our certificate (PEM)')
-    .option('--key <file>', 'its private key (PEM)')
-    .option('--insecure', 'take any certificate')
+    .option('-A, --bind-address <address>', 'address of this machine to connect from')
+    .option('--nodelay', 'no waiting for fuller packets; always so')
+    .option('-o, --options-file <file>', 'further flags: in each line one, and its value')
+  return addTlsFlags(common)
 }
 
 export interface ClientTarget {
@@ -102,6 +99,7 @@ export function clientTarget(
     ...(secret === undefined ? {} : { password: secret }),
     ...will(flags, properties),
     ...tls(flags, url),
+    ...(flags.bindAddress === undefined ? {} : { localAddress: flags.bindAddress }),
   }
   return { connect, topic }
 }
@@ -119,29 +117,6 @@ function will(flags: ClientFlags, properties: CommandProperties): Pick<ConnectOp
   }
 }
 
-function tls(flags: ClientFlags, url: string): Pick<ConnectOptions, 'tls'> {
-  const { cafile, cert, key, insecure } = flags
-  if ((cafile ?? cert ?? key ?? insecure) === undefined) return {}
-  if (!/^(mqtts|wss):/.test(url)) throw usage('--cafile, --cert, --key, --insecure: need an mqtts:// or wss:// url')
-  if ((cert === undefined) !== (key === undefined)) throw usage('--cert and --key: come together')
-  return {
-    tls: {
-      ...(cafile === undefined ? {} : { ca: pem('--cafile', cafile) }),
-      ...(cert === undefined ? {} : { cert: pem('--cert', cert) }),
-      ...(key === undefined ? {} : { key: pem('--key', key) }),
-      ...(insecure === undefined ? {} : { rejectUnauthorized: false }),
-    },
-  }
-}
-
-function pem(flag: string, file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw usage(`${flag}: ${file} cannot be read (${(error as NodeJS.ErrnoException).code})`)
-  }
-}
-
 interface Address {
   readonly url: string
   readonly topic?: string | undefined
@@ -152,7 +127,9 @@ interface Address {
 function address(flags: ClientFlags): Address {
   if (flags.url === undefined) {
     const host = flags.host ?? '127.0.0.1'
-    return { url: `mqtt://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${flags.port ?? 1_883}` }
+    const [scheme, port] = impliesTls(flags) ? ['mqtts', 8_883] : ['mqtt', 1_883]
+    const name = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host
+    return { url: `${scheme}://${name}:${flags.port ?? port}` }
   }
   if (flags.host !== undefined || flags.port !== undefined) throw usage('--url says host and port; leave -h and -p out')
   const url = URL.canParse(flags.url) ? new URL(flags.url) : undefined

@@ -2,6 +2,7 @@
  * The process as the commands see it: data to stdout, everything else to stderr, and a reader that goes away (`| head`)
  * is a normal end. Passed in, so that tests need no process.
  */
+import { randomInt } from 'node:crypto'
 import { CommandError, ExitCode } from './exit-codes.js'
 
 export interface Console {
@@ -17,6 +18,8 @@ export interface Console {
   readonly environment: { readonly [name: string]: string | undefined }
   readonly input: AsyncIterable<Uint8Array>
   now(): Date
+  /** From 0 up to 1. */
+  random(): number
   /** Resolves after the time, or as soon as the signal fires. */
   after(delayMs: number, signal?: AbortSignal): Promise<void>
   readonly processId: number
@@ -58,6 +61,7 @@ export function processConsole(): Console {
       return process.stdout.writableLength
     },
     now: () => new Date(),
+    random: () => randomInt(2 ** 32) / 2 ** 32,
     after,
     drained: () => drained(outputEnd.signal),
     log: (line) => process.stderr.write(`${process.stderr.isTTY ? CLEAR_LINE : ''}${line}\n`),

@@ -98,10 +98,10 @@ function propertyValue(what: string, text: string, kind: Kind): unknown {
 }
 
 /** Flags whose value may look like another flag. */
-const SHORT_WITH_VALUE = /^-[mtTUuPiIFfhpLqkxCWV]$/
+const SHORT_WITH_VALUE = /^-[mtTUuPiIFfhpLqkxCWVAM]$/
 const LONG_WITH_VALUE = /^--(message|topic|filter-out|username|pw|id|id-prefix|will-topic|will-payload|format)$/
 
-function takesValue(argument: string): boolean {
+export function takesValue(argument: string): boolean {
   return SHORT_WITH_VALUE.test(argument) || LONG_WITH_VALUE.test(argument)
 }
 

@@ -8,18 +8,21 @@ import { withClient } from './client-session.js'
 import { newCommand, parseFlags } from './command-line.js'
 import type { Console } from './console.js'
 import { CommandError, ExitCode } from './exit-codes.js'
+import { expandOptionsFiles } from './options-file.js'
 import { checkPayloadFlags, type PayloadFlags, payloads } from './payloads.js'
 import { type CommandProperties, takeProperties } from './properties.js'
 
 interface PubFlags extends ClientFlags, PayloadFlags {
   readonly topic?: string
   readonly retain?: true
+  /** `-M`; 0: as many as the client takes. */
+  readonly maxInflight: number
 }
 
 const UNFINISHED_MAX = 1_000
 
 export async function pub(args: readonly string[], console: Console, connect: Connect): Promise<ExitCode> {
-  const { rest, properties } = takeProperties(args)
+  const { rest, properties } = takeProperties(expandOptionsFiles(args))
   const command = addClientFlags(newCommand('pub', 'Publish messages, with the flags of mosquitto_pub.', console))
     .option('-t, --topic <topic>', 'topic name to publish to')
     .option('-r, --retain', 'retain the message')
@@ -30,6 +33,7 @@ export async function pub(args: readonly string[], console: Console, connect: Co
     .option('-n, --null-message', 'empty payload; with -r it clears a retained message')
     .option('--repeat <times>', 'publish -m, -f, -s or -n several times', wholeNumber(1, 1_000_000_000), 1)
     .option('--repeat-delay <seconds>', 'pause between repetitions', seconds, 0)
+    .option('-M, --max-inflight <count>', 'QoS 1 and 2 messages on their way at one time', wholeNumber(0, 65_535), 0)
     .option('-D, --property <command> <name> <value>', 'MQTT 5 property of connect, publish, will or disconnect')
   const flags = parseFlags<PubFlags>(command, rest)
   if (flags === undefined) return ExitCode.OK
@@ -59,6 +63,7 @@ async function publishAll(
 ): Promise<ExitCode> {
   const options = { qos: flags.qos, retain: flags.retain === true, properties: properties.publish }
   const unfinished = new Set<Promise<void>>()
+  const unfinishedMax = Math.min(flags.maxInflight || UNFINISHED_MAX, UNFINISHED_MAX)
   let published = 0
   let failure: unknown
   for await (const payload of payloads(flags, console)) {
@@ -75,7 +80,7 @@ async function publishAll(
     )
     unfinished.add(sent)
     sent.then(() => unfinished.delete(sent))
-    if (unfinished.size >= UNFINISHED_MAX) await Promise.race(unfinished)
+    if (unfinished.size >= unfinishedMax) await Promise.race(unfinished)
   }
   await Promise.all(unfinished)
   if (flags.json) console.write(`${JSON.stringify({ published, topic: topicName, qos: flags.qos })}\n`)

@@ -2,6 +2,7 @@
  * `tallymq sub`: mosquitto_sub's flags on the SDK. A message is acknowledged when it has been printed: what `-C` leaves
  * unprinted, a persistent session keeps. Leaving does not unsubscribe, so that `-c` finds its session as it was.
  */
+import { InvalidArgumentError } from 'commander'
 import type { Client, Connect, Message, SubscribeOptions } from '../client/api.js'
 import { topicMatches } from '../client/topic-match.js'
 import { addClientFlags, type ClientFlags, clientTarget, collect, seconds, wholeNumber } from './client-flags.js'
@@ -9,6 +10,7 @@ import { clientFailure, withClient } from './client-session.js'
 import { newCommand, parseFlags } from './command-line.js'
 import { type Console, fired } from './console.js'
 import { CommandError, ExitCode } from './exit-codes.js'
+import { expandOptionsFiles } from './options-file.js'
 import { compileFormat, FormatError, plainFormat } from './output-format.js'
 import { type CommandProperties, takeProperties } from './properties.js'
 import { bytesText, type ReceivedMessage } from './received-message.js'
@@ -29,6 +31,8 @@ interface SubFlags extends ClientFlags {
   readonly pretty?: true
   readonly retainedOnly?: true
   readonly removeRetained?: true
+  /** Percent. */
+  readonly randomFilter: number
   /** False under `-R`. */
   readonly retained: boolean
   readonly retainAsPublished?: true
@@ -41,7 +45,7 @@ type Print = (message: ReceivedMessage) => string | undefined
 const PENDING_OUTPUT_BYTES_MAX = 16 * 1_048_576
 
 export async function sub(args: readonly string[], console: Console, connect: Connect): Promise<ExitCode> {
-  const { rest, properties } = takeProperties(args)
+  const { rest, properties } = takeProperties(expandOptionsFiles(args))
   const flags = parseFlags<SubFlags>(subCommand(console), rest)
   if (flags === undefined) return ExitCode.OK
   const password = console.environment.TALLYMQ_PASSWORD
@@ -89,10 +93,17 @@ function subCommand(console: Console) {
     .option('--pretty', 'JSON (%j, %J) over several lines')
     .option('--retained-only', 'retained messages only; exit at the first other one')
     .option('--remove-retained', 'clear the retained messages that arrive')
+    .option('--random-filter <percent>', 'print so many of a hundred messages, by chance', percent, 100)
     .option('-R, --no-retained', 'leave out retained messages')
     .option('--retain-as-published', 'keep the retain flag as it was published')
     .option('--retain-handling <when>', 'retained messages: always, new or never', retainHandling)
     .option('-D, --property <command> <name> <value>', 'MQTT 5 property of connect, subscribe, unsubscribe, will …')
+}
+
+function percent(text: string): number {
+  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
+  if (value > 0 && value <= 100) return value
+  throw new InvalidArgumentError('It must be a number above 0 and up to 100.')
 }
 
 function retainHandling(text: string): 'always' | 'new' | 'never' {
@@ -176,7 +187,9 @@ function messageListener(
       return
     }
     if (flags.removeRetained && message.retain) void client.publish(message.topicName, '', { qos: 1, retain: true })
-    const line = print(received(message, console.now()))
+    // One that is left out by chance counts all the same, as with mosquitto_sub.
+    const isChosen = flags.randomFilter >= 100 || console.random() * 100 < flags.randomFilter
+    const line = isChosen ? print(received(message, console.now())) : undefined
     if (line !== undefined) console.write(line + bytesText(end))
     printed += 1
     if (printed === flags.count) {

@@ -98,6 +98,8 @@ export interface ConnectOptions {
   headers?: Readonly<Record<string, string>>
   /** For `mqtts://` and `wss://` on Node; a browser has its own certificates. */
   tls?: TlsOptions
+  /** The address of this machine to connect from; Node only. */
+  localAddress?: string
   /** For tests: time, randomness and sockets. */
   timers?: Timers
   random?: () => number

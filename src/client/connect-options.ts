@@ -55,6 +55,7 @@ export async function resolveOptions(options: ConnectOptions, platform: Platform
       subprotocol: protocol === 'mqtt' ? 'mqtt' : 'tally.v1',
       ...(options.headers === undefined ? {} : { headers: options.headers }),
       ...(options.tls === undefined ? {} : { tls: options.tls }),
+      ...(options.localAddress === undefined ? {} : { localAddress: options.localAddress }),
     },
     openTransport,
     codec: await loadCodec(protocol),

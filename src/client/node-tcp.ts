@@ -20,9 +20,10 @@ class NodeTcpTransport implements Transport {
     // WHATWG URLs keep the brackets of an IPv6 address.
     const host = url.hostname.replace(/^\[|\]$/g, '')
     const port = url.port === '' ? (isTls ? TLS_PORT : PORT) : Number(url.port)
+    const from = target.localAddress === undefined ? {} : { localAddress: target.localAddress }
     this.#socket = isTls
-      ? connectTls({ ...target.tls, host, port, ...(isIP(host) ? {} : { servername: host }) })
-      : connectTcp({ host, port })
+      ? connectTls({ ...target.tls, ...from, host, port, ...(isIP(host) ? {} : { servername: host }) })
+      : connectTcp({ ...from, host, port })
     this.#socket.setNoDelay(true)
     this.#socket.on(isTls ? 'secureConnect' : 'connect', () => handler.opened())
     this.#socket.on('data', (chunk: Uint8Array) => handler.received(chunk))

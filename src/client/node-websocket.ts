@@ -18,11 +18,12 @@ class NodeWebSocketTransport implements Transport {
 
   constructor(target: TransportTarget, handler: TransportHandler) {
     this.#handler = handler
-    const { url, subprotocol, headers, tls } = target
+    const { url, subprotocol, headers, tls, localAddress } = target
     this.#socket = new WebSocket(url, subprotocol, {
       perMessageDeflate: false,
       skipUTF8Validation: true,
       ...(headers === undefined ? {} : { headers }),
+      ...(localAddress === undefined ? {} : { localAddress }),
       ...tls,
     })
     this.#socket.binaryType = 'nodebuffer'

@@ -28,11 +28,17 @@ export interface Transport {
 
 /** How the broker's certificate is checked, and what we show for ourselves. PEM texts. */
 export interface TlsOptions {
-  readonly ca?: string
+  readonly ca?: string | string[]
   readonly cert?: string
   readonly key?: string
   /** false: any certificate will do. Only for trying things out. */
   readonly rejectUnauthorized?: boolean
+  /** As OpenSSL writes it. */
+  readonly ciphers?: string
+  readonly minVersion?: 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3'
+  readonly maxVersion?: 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3'
+  /** What is offered to a port that speaks several protocols. */
+  readonly ALPNProtocols?: string[]
 }
 
 export interface TransportTarget {
@@ -43,5 +49,6 @@ export interface TransportTarget {
   readonly headers?: Readonly<Record<string, string>>
   /** Node only. */
   readonly tls?: TlsOptions
+  readonly localAddress?: string
 }
 export type OpenTransport = (target: TransportTarget, handler: TransportHandler) => Transport

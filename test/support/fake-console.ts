@@ -35,6 +35,11 @@ export class FakeConsole implements Console {
   now(): Date {
     return new Date('2026-11-20T10:57:21.671Z')
   }
+  /** What chance brings, in turn. */
+  readonly chances: number[] = []
+  random(): number {
+    return this.chances.shift() ?? 0
+  }
   after(_delayMs: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       this.#waiting.push(resolve)

@@ -306,3 +306,45 @@ t.test('--help shows the flags and the exit codes, and is no error', async (t) =
     t.match(console.output, /--will-topic[\s\S]*Exit codes:[\s\S]*27/)
   }
 })
+
+t.test('-M: the next message waits for the acknowledgement of the one before', async (t) => {
+  const broker = new FakeBroker()
+  let underWay = 0
+  let most = 0
+  const connect = async (options: ConnectOptions) => {
+    const client = await broker.connect(options)
+    const publish = async () => {
+      underWay += 1
+      most = Math.max(most, underWay)
+      await new Promise((resolve) => setImmediate(resolve))
+      underWay -= 1
+      return { qos: 1, reasonCode: 0, properties: null }
+    }
+    return Object.assign(client, { publish })
+  }
+  for (const [flags, expected] of [
+    [['-M', '1'], 1],
+    [['-M', '3'], 3],
+    [['-M', '0'], 10],
+  ] as const) {
+    most = 0
+    const console = new FakeConsole()
+    await runCommand(console, () =>
+      pub(['-t', 'a', '-q', '1', '-m', 'x', '--repeat', '10', ...flags], console, connect),
+    )
+    t.equal(most, expected, flags.join(' '))
+  }
+})
+
+t.test('--random-filter: what chance leaves out is counted and acknowledged, and not printed', async (t) => {
+  const broker = new FakeBroker()
+  const bytes = (text: string) => new TextEncoder().encode(text)
+  broker.messages = ['one', 'two', 'three'].map((text) => ({ topicName: 'a', payload: bytes(text), qos: 1 }))
+  const console = new FakeConsole()
+  console.chances.push(0.2, 0.5, 0.1)
+  await run(sub, ['-t', 'a', '-C', '3', '--random-filter', '50'], broker, console)
+  t.equal(console.output, 'one\nthree\n')
+  for (const wrong of ['0', '101', 'x']) {
+    t.equal((await run(sub, ['-t', 'a', '--random-filter', wrong])).exitCode, 64, wrong)
+  }
+})
