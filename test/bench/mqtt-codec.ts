@@ -18,6 +18,18 @@ const LIMITS: CodecLimits = { maximumPacketSize: 1_048_576, userPropertiesMax: 6
 const topicName = 'sensors/kitchen/temperature'
 const payload = Buffer.alloc(64, 'x')
 
+const DELIVERY: Delivery = {
+  qos: 1,
+  retain: false,
+  dup: false,
+  packetId: 1,
+  deliverySequence: 0,
+  subscriptionIdentifiers: null,
+  messageExpiryIntervalSec: -1,
+  topicAlias: 0,
+  omitTopicName: false,
+}
+
 function theirPacket(packetId: number): IPublishPacket {
   return { cmd: 'publish', topic: topicName, payload, qos: 1, retain: false, dup: false, messageId: packetId }
 }
@@ -90,17 +102,7 @@ function encodeOursOneByOne(level: ProtocolLevel): void {
 /** What a broker does: one publication, a copy for each subscriber, or a new publication for each copy. */
 function deliverOurs(level: ProtocolLevel, copies: number): void {
   const writer = mqttCodec.writer(level)
-  const delivery: Delivery = {
-    qos: 1,
-    retain: false,
-    dup: false,
-    packetId: 1,
-    deliverySequence: 0,
-    subscriptionIdentifiers: null,
-    messageExpiryIntervalSec: -1,
-    topicAlias: 0,
-    omitTopicName: false,
-  }
+  const delivery = { ...DELIVERY }
   let publication: Publication = { topicName, payload, properties: null, messageId: 1, wire: null }
   for (let count = 0; count < PACKETS; count += BATCH) {
     for (let index = 0; index < BATCH; index += 1) {
@@ -110,6 +112,17 @@ function deliverOurs(level: ProtocolLevel, copies: number): void {
     }
     checksum += writer.byteLength
     writer.take()
+  }
+}
+
+/** The least favourable case for a broker: every publication has one subscriber, and every copy leaves by itself. */
+function deliverOursOneByOne(level: ProtocolLevel): void {
+  const writer = mqttCodec.writer(level)
+  const delivery = { ...DELIVERY }
+  for (let count = 0; count < PACKETS; count += 1) {
+    delivery.packetId = (count & 0x7fff) + 1
+    writer.writePublication({ topicName, payload, properties: null, messageId: count, wire: null }, delivery)
+    checksum += writer.take()?.buffer.length ?? 0
   }
 }
 
@@ -131,6 +144,7 @@ for (const level of [4, 5] as const) {
     ['encode, mqtt-packet', () => encodeTheirs(level), null],
     ['encode, ours, 64 packets a write', () => encodeOurs(level), 'encode, mqtt-packet'],
     ['encode, ours, one packet a write', () => encodeOursOneByOne(level), 'encode, mqtt-packet'],
+    ['deliver, ours, one copy a write', () => deliverOursOneByOne(level), 'encode, mqtt-packet'],
     ['deliver, ours, one copy', () => deliverOurs(level, 1), 'encode, mqtt-packet'],
     ['deliver, ours, 64 copies', () => deliverOurs(level, 64), 'encode, mqtt-packet'],
   ]
