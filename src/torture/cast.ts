@@ -1,7 +1,7 @@
 /**
- * Who plays in the torture: publishers of QoS 1 and 2 and of retained messages, a careless one that starts a new
- * session after every loss; billing and archives with durable sessions, a share group, and a sleeper who is away most
- * of the time. Each in both protocols, where the broker has both. A new part is a row here.
+ * Who plays in the torture: publishers of QoS 1 and 2 and of retained messages, a producer, a careless one that starts
+ * a new session after every loss; billing and archives with durable sessions, a share group, and a sleeper who is
+ * away most of the time. Each in both protocols, where the broker has both. A new part is a row here.
  */
 import type { QoS } from '../protocol/packets.js'
 
@@ -20,6 +20,8 @@ export interface PublisherRole {
   readonly retain: boolean
   /** Starts a new session after every loss and gives up what was on the way. */
   readonly isCareless: boolean
+  /** As a producer: numbered, whatever becomes of connections and sessions. */
+  readonly isProducer: boolean
 }
 
 export interface ConsumerRole {
@@ -32,6 +34,8 @@ export interface ConsumerRole {
   readonly group: string | null
   /** Chance that acknowledgements wait for a later message. */
   readonly laziness: number
+  /** Names at every CONNECT how far it is: what is behind that must not come again. */
+  readonly hasCursor: boolean
   /** Connected for a moment only, now and then. */
   readonly isSleeper: boolean
 }
@@ -48,7 +52,8 @@ const EVERYTHING = 't/#'
 
 function publisher(name: string, wire: Wire, qos: 1 | 2, window: number, change: Partial<PublisherRole> = {}) {
   const topics = [`t/${name}/x`, `t/${name}/y`, 't/common']
-  return { kind: 'publisher', name, wire, qos, topics, window, retain: false, isCareless: false, ...change } as const
+  const usual = { retain: false, isCareless: false, isProducer: false }
+  return { kind: 'publisher', name, wire, qos, topics, window, ...usual, ...change } as const
 }
 
 function gauge(name: string, wire: Wire): PublisherRole {
@@ -56,7 +61,7 @@ function gauge(name: string, wire: Wire): PublisherRole {
 }
 
 function consumer(name: string, wire: Wire, qos: 1 | 2, change: Partial<ConsumerRole> = {}): ConsumerRole {
-  const usual = { topicFilter: EVERYTHING, group: null, laziness: 0.2, isSleeper: false }
+  const usual = { topicFilter: EVERYTHING, group: null, laziness: 0.2, hasCursor: false, isSleeper: false }
   return { kind: 'consumer', name, wire, qos, ...usual, ...change }
 }
 
@@ -70,13 +75,14 @@ const NATIVE: readonly Troupe[] = [
       publisher('native-1', 'tally.v1', 1, 20),
       publisher('native-2', 'tally.v1', 2, 20),
       publisher('native-careless', 'tally.v1', 2, 10, { isCareless: true }),
+      publisher('native-producer', 'tally.v1', 2, 30, { isProducer: true }),
       gauge('native-gauge', 'tally.v1'),
     ],
   },
   {
     name: 'native-consumers',
     roles: [
-      consumer('native-billing', 'tally.v1', 2),
+      consumer('native-billing', 'tally.v1', 2, { hasCursor: true }),
       member('native-member', 'tally.v1'),
       consumer('native-sleeper', 'tally.v1', 2, { isSleeper: true }),
     ],

@@ -7,6 +7,7 @@ import type { Random } from '../base/random.js'
 import {
   type AckPacket,
   type ConnackPacket,
+  type DeliveryCursor,
   type Packet,
   PacketType,
   type PublishPacket,
@@ -40,6 +41,9 @@ export class Consumer implements LineUser {
   #unsent: { readonly packetId: number; readonly qos: QoS }[] = []
   /** Native: the delivery sequence that is due. */
   #nextSequence = 1
+  /** Native: what the cursor of this connection said is handled. */
+  #behind = 0
+  #sessionNumber = 0
   #messagesAwake = 0
   #mayIdle = true
   isSubscribed = false
@@ -49,9 +53,9 @@ export class Consumer implements LineUser {
     this.#book = book
     this.#random = random
     this.#changed = changed
-    const { name: clientId, wire } = role
+    const { name: clientId, wire, hasCursor } = role
     const options = { clientId, wire, ports, random, cleanStart: false, receiveMaximum: RECEIVE_MAXIMUM }
-    this.#line = new Line(options, this)
+    this.#line = new Line({ ...options, cursor: () => (hasCursor ? this.#cursor() : null) }, this)
   }
 
   open(): void {
@@ -72,6 +76,8 @@ export class Consumer implements LineUser {
   connected(connack: ConnackPacket): void {
     this.#unsent = []
     this.#messagesAwake = 0
+    if (connack.sessionPresent && this.#behind > 0) this.#open.clear()
+    this.#sessionNumber = connack.sessionNumber ?? 0
     if (connack.sessionPresent) {
       const lost = connack.resume?.lost ?? []
       if (lost.length > 0) this.problem(`the broker says that it dropped ${JSON.stringify(lost)}`)
@@ -81,6 +87,7 @@ export class Consumer implements LineUser {
       this.#open.clear()
       this.#latest.clear()
       this.#nextSequence = 1
+      this.#behind = 0
     }
     const { topicFilter, qos } = this.#role
     const subscription = { topicFilter, qos, noLocal: false, retainAsPublished: false, retainHandling: 0 } as const
@@ -140,6 +147,12 @@ export class Consumer implements LineUser {
     if (!isAgain) this.#book.add('D', message.publisher, message.order, topicName, qos)
   }
 
+  /** Everything that came is in the book, as an application would have it in its own database. */
+  #cursor(): DeliveryCursor | null {
+    this.#behind = this.#sessionNumber === 0 ? 0 : this.#nextSequence - 1
+    return this.#behind === 0 ? null : { sessionNumber: this.#sessionNumber, deliverySequence: this.#behind }
+  }
+
   /** MQTT knows a copy that comes again by its identifier. */
   #isOpen({ packetId, dup }: PublishPacket, key: string): boolean {
     const open = this.#open.get(packetId)
@@ -152,6 +165,7 @@ export class Consumer implements LineUser {
   /** Our protocol numbers copies without gaps: what comes again is known at QoS 1, too, and must be the same. */
   #isBehind({ deliverySequence = 0, packetId, qos, dup }: PublishPacket, key: string): boolean {
     const known = this.#latest.get(deliverySequence)
+    if (deliverySequence <= this.#behind) this.problem(`${key} came again, behind the cursor at ${this.#behind}`)
     if (deliverySequence < this.#nextSequence) {
       if (!dup) this.problem(`${key} came again without DUP`)
       if (known?.key !== key || known.packetId !== packetId) {

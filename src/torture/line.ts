@@ -12,7 +12,13 @@ import type { Transport } from '../client/transport.js'
 import type { PacketDecoder, PacketWriter } from '../protocol/codec.js'
 import { mqttCodec } from '../protocol/mqtt/codec.js'
 import { nativeCodec } from '../protocol/msgpack/codec.js'
-import { type ConnackPacket, type Packet, PacketType, SESSION_NEVER_EXPIRES_SEC } from '../protocol/packets.js'
+import {
+  type ConnackPacket,
+  type DeliveryCursor,
+  type Packet,
+  PacketType,
+  SESSION_NEVER_EXPIRES_SEC,
+} from '../protocol/packets.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
 import type { Wire } from './cast.js'
 
@@ -41,6 +47,8 @@ export interface LineOptions {
   readonly random: Random
   readonly cleanStart: boolean
   readonly receiveMaximum?: number
+  /** Asked at every CONNECT. */
+  readonly cursor?: () => DeliveryCursor | null
 }
 
 export interface LineUser {
@@ -126,11 +134,12 @@ export class Line {
   }
 
   #connect(protocolLevel: 4 | 5): void {
-    const { clientId, cleanStart, receiveMaximum } = this.#options
+    const { clientId, cleanStart, receiveMaximum, cursor } = this.#options
     const sessionExpiryIntervalSec = cleanStart ? 0 : SESSION_NEVER_EXPIRES_SEC
     const properties = { sessionExpiryIntervalSec, ...(receiveMaximum === undefined ? {} : { receiveMaximum }) }
     const packet = { type: PacketType.CONNECT, protocolLevel, clientId, cleanStart, keepAliveSec: 60, properties }
-    this.#writer?.write(packet)
+    const deliveryCursor = cursor?.() ?? null
+    this.#writer?.write(deliveryCursor === null ? packet : { ...packet, deliveryCursor })
     this.flush()
   }
 

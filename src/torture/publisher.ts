@@ -21,7 +21,21 @@ interface Outgoing {
 /** Few, so that each is used again soon, also after the broker's next death. */
 const PACKET_IDS = 400
 
-export class Publisher implements LineUser {
+/** Somebody who publishes, in whatever way, and knows what has been acknowledged. */
+export interface Speaker {
+  readonly isUp: boolean
+  /** Everything sent has its last acknowledgement. */
+  readonly isIdle: boolean
+  /** Sent at least once and not promised. */
+  readonly unacknowledged: number
+  /** Messages, so far. */
+  readonly acknowledged: number
+  open(): void
+  speak(maySpeak: boolean): void
+  end(): void
+}
+
+export class Publisher implements LineUser, Speaker {
   readonly #role: PublisherRole
   readonly #book: BookWriter
   readonly #changed: () => void
@@ -50,12 +64,10 @@ export class Publisher implements LineUser {
     return this.#line.isUp
   }
 
-  /** Everything sent has its last acknowledgement. */
   get isIdle(): boolean {
     return this.#outgoing.size === 0
   }
 
-  /** Sent at least once and not promised. */
   get unacknowledged(): number {
     let count = 0
     for (const { state } of this.#outgoing.values()) if (state === 'published') count += 1

@@ -3,29 +3,22 @@
  * a bad network, and in between it is stopped, told to end, and starved of disk space. What happens when comes from a
  * seed; whether the broker kept its word is read from the clients' books and from its own ledger.
  */
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
-import type { TimerHandle } from '../base/clock.js'
+import { readdirSync, rmSync, statSync } from 'node:fs'
 import { Random } from '../base/random.js'
 import { systemTimers } from '../client/clock.js'
-import { type BrokerEnd, BrokerProcess, type BrokerRecipe, type Environment, pause } from './broker-process.js'
-import { castFor, type Troupe } from './cast.js'
+import type { BadNetwork } from './bad-network.js'
+import { pause } from './broker-process.js'
 import { Judge, type Verdict } from './judge.js'
-import { BadNetwork } from './bad-network.js'
 import { mountSmallDisk } from './small-disk.js'
-import { TroupeProcess } from './troupe-process.js'
+import { Stage, type StageOptions, within } from './stage.js'
 import { copyDirectory, verifyDirectory } from './verify-directory.js'
 
-export interface TortureOptions {
-  readonly recipe: BrokerRecipe
+export interface TortureOptions extends StageOptions {
   /** Under load. */
   readonly kills: number
   readonly minutes: number
-  readonly seed: number
   /** false: leave that fault out. */
   readonly diskFull: boolean
-  /** Gets `data`, `books` and the broker's log. */
-  readonly directory: string
-  readonly environment: Environment
   readonly interrupted: AbortSignal
   /** How far it is. */
   say(line: string): void
@@ -81,69 +74,52 @@ const STOPPED_BY_DISK = 70
 const SAY_MS = 2_000
 
 export async function torture(options: TortureOptions): Promise<TortureResult> {
-  const run = new Torture(options)
+  const stage = await Stage.build(options)
   try {
-    return await run.run()
+    return await new Torture(options, stage).run()
   } finally {
-    await run.end()
+    await stage.close()
   }
 }
 
 class Torture {
   readonly #options: TortureOptions
-  readonly #random: Random
-  readonly #cast: readonly Troupe[]
-  readonly #troupes = new Map<string, TroupeProcess>()
-  readonly #broker: BrokerProcess
+  readonly #stage: Stage
   readonly #judge: Judge
-  readonly #data: string
-  readonly #books: string
-  readonly #log: string
+  readonly #random: Random
   readonly #startedMs = systemTimers.nowMs()
-  #networks: { readonly http: BadNetwork; readonly mqtt: BadNetwork } | null = null
-  /** Of the parent itself, beside the judge's. */
+  /** Of the broker as a process; the judge has those of the books. */
   readonly #problems: string[] = []
-  #fault: Error | null = null
   #saidMs = 0
   #retainedCheck: Promise<void> | null = null
   /** At so many kills. Also a short run has one of each. */
   #nextDiskFull: number
   #firstTermination: number
-  readonly #deeds: Deeds = {
+  readonly #deeds = {
     kills: 0,
     killsWithoutLoad: 0,
     killsWhileStarting: 0,
     stops: 0,
     restarts: 0,
     diskFull: 0,
-    startsRefused: 0,
     diskFullBy: 'not tried',
-    cuts: 0,
-    halfOpened: 0,
-    delays: 0,
     unacknowledgedAtKills: 0,
     ledgerVerified: 0,
     ledgerProblems: 0,
   }
 
-  constructor(options: TortureOptions) {
+  constructor(options: TortureOptions, stage: Stage) {
     this.#options = options
+    this.#stage = stage
     this.#random = new Random(options.seed)
+    this.#judge = new Judge(stage.cast, stage.books)
     this.#firstTermination = Math.ceil(options.kills / 4)
     const firstDiskFull = Math.min(DISK_FULL_EVERY_KILLS, Math.ceil(options.kills / 2))
     this.#nextDiskFull = options.diskFull ? firstDiskFull : Number.POSITIVE_INFINITY
-    this.#cast = castFor(options.recipe.isOurs)
-    this.#data = `${options.directory}/data`
-    this.#books = `${options.directory}/books`
-    mkdirSync(this.#data)
-    mkdirSync(this.#books)
-    this.#log = `${options.directory}/broker.log`
-    this.#broker = new BrokerProcess(options.recipe, this.#log, options.environment)
-    this.#judge = new Judge(this.#cast, this.#books)
   }
 
   async run(): Promise<TortureResult> {
-    await this.#begin()
+    await this.#stage.open()
     while (!this.#isOver()) {
       await this.#life()
       this.#judge.read()
@@ -153,81 +129,19 @@ class Torture {
     return this.#result()
   }
 
-  async end(): Promise<void> {
-    await this.#broker.kill()
-    await Promise.all([...this.#troupes.values()].map((troupe) => troupe.end()))
-    await Promise.all([this.#networks?.http.close(), this.#networks?.mqtt.close()])
-  }
-
   #isOver(): boolean {
     const { kills, minutes, interrupted } = this.#options
-    if (this.#fault !== null) throw this.#fault
+    if (this.#stage.fault !== null) throw this.#stage.fault
     const isLate = systemTimers.nowMs() - this.#startedMs > minutes * 60_000
     // A directory that does not balance is evidence, and the next broker would change it.
     return this.#deeds.kills >= kills || isLate || interrupted.aborted || this.#deeds.ledgerProblems > 0
-  }
-
-  async #begin(): Promise<void> {
-    const { seed } = this.#options
-    this.#networks = {
-      http: await BadNetwork.start(new Random(seed + 1)),
-      mqtt: await BadNetwork.start(new Random(seed + 2)),
-    }
-    const ports = { http: this.#networks.http.port, mqtt: this.#networks.mqtt.port }
-    for (const { name } of this.#cast) {
-      this.#troupes.set(name, new TroupeProcess(name, (fault) => (this.#fault = fault)))
-    }
-    if (!(await this.#start(this.#data))) throw new Error(`the broker does not start; see ${this.#log}`)
-    await Promise.all(
-      this.#cast.map((troupe, index) =>
-        this.#troupes.get(troupe.name)?.ask({ do: 'begin', troupe, ports, books: this.#books, seed: seed + 3 + index }),
-      ),
-    )
-    await this.#askAll({ do: 'speak' })
-  }
-
-  #askAll<T>(command: { readonly do: 'speak' | 'flow' | 'count' | 'finish' }): Promise<T[]> {
-    return Promise.all([...this.#troupes.values()].map((troupe) => troupe.ask<T>(command)))
-  }
-
-  /** @returns false when the broker did not come up; that is a problem, but not where its disk is small. */
-  async #start(dataDirectory: string, fileBytesMax?: number): Promise<boolean> {
-    const random = this.#random
-    for (;;) {
-      await this.#broker.spawn(dataDirectory, fileBytesMax)
-      if (this.#deeds.kills === 0 || !random.chance(0.08)) break
-      await pause(20 + random.below(400))
-      await this.#broker.kill()
-      this.#deeds.killsWhileStarting += 1
-    }
-    const isReady = await this.#broker.ready()
-    if (isReady) this.#aim(this.#broker.ports)
-    return isReady
-  }
-
-  /** A broker that does not start any more gets an empty directory, as its owner would have to do. */
-  async #startAgain(): Promise<void> {
-    if (await this.#start(this.#data)) return
-    this.#deeds.startsRefused += 1
-    const aside = `${this.#data}-refused-${this.#deeds.startsRefused}`
-    const how = JSON.stringify(await this.#broker.kill())
-    this.#problems.push(`the broker did not start again (${how}), so it lost everything; its directory is now ${aside}`)
-    renameSync(this.#data, aside)
-    mkdirSync(this.#data)
-    if (!(await this.#start(this.#data))) throw new Error(`the broker does not start; see ${this.#log}`)
-  }
-
-  #aim({ http, mqtt }: { readonly http: number; readonly mqtt: number }): void {
-    if (this.#networks === null) return
-    this.#networks.http.targetPort = http
-    this.#networks.mqtt.targetPort = mqtt
   }
 
   /** One life of the broker: it comes up (the first time it has), works, suffers, and dies. */
   async #life(): Promise<void> {
     const random = this.#random
     if (this.#deeds.kills >= this.#nextDiskFull) await this.#fillDisk()
-    if (!this.#broker.isRunning) await this.#startAgain()
+    if (!this.#stage.broker.isRunning) await this.#startAgain()
     if (random.chance(0.3)) this.#lookAtRetained()
     // Now and then it dies before everybody has come back.
     if (random.chance(0.8)) await this.#flow()
@@ -237,31 +151,45 @@ class Torture {
     else await this.#kill()
   }
 
+  /** Now and then it is killed once more before it takes connections. */
+  async #startAgain(): Promise<void> {
+    const { broker, data } = this.#stage
+    while (this.#random.chance(0.08)) {
+      await broker.spawn(data)
+      await pause(20 + this.#random.below(400))
+      await broker.kill()
+      this.#deeds.killsWhileStarting += 1
+    }
+    const problem = await this.#stage.startAgain()
+    if (problem !== null) this.#problems.push(problem)
+  }
+
   /** Every publisher has got an acknowledgement. */
   async #flow(): Promise<void> {
-    const flowing = Promise.race([this.#askAll({ do: 'flow' }), this.#broker.ended])
-    if ((await within(FLOW_MS_MAX, flowing)) === null)
-      this.#problems.push(`somebody got no acknowledgement for ${FLOW_MS_MAX / 1_000} s`)
+    const flowing = Promise.race([this.#stage.askAll({ do: 'flow' }), this.#stage.broker.ended])
+    if ((await within(FLOW_MS_MAX, flowing)) !== null) return
+    this.#problems.push(`somebody got no acknowledgement for ${FLOW_MS_MAX / 1_000} s`)
   }
 
   async #work(ms: number): Promise<void> {
-    await within(ms, this.#broker.ended)
+    await this.#stage.endWithin(ms)
   }
 
   async #suffer(): Promise<void> {
     const random = this.#random
+    const { networks, broker } = this.#stage
     const rounds = 1 + random.below(3)
     for (let round = 0; round < rounds; round += 1) {
-      for (const network of [this.#networks?.http, this.#networks?.mqtt]) {
-        if (random.chance(0.3)) network?.cutSome(0.3)
-        if (random.chance(0.15)) network?.halfOpenSome(0.2)
-        if (random.chance(0.3)) network?.delaySome(0.3, 60)
+      for (const network of networks) {
+        if (random.chance(0.3)) network.cutSome(0.3)
+        if (random.chance(0.15)) network.halfOpenSome(0.2)
+        if (random.chance(0.3)) network.delaySome(0.3, 60)
       }
       await this.#work(random.below(LIFE_MS_MAX / rounds))
       if (random.chance(0.1)) {
-        this.#broker.signal('SIGSTOP')
+        broker.signal('SIGSTOP')
         await this.#work(random.chance(0.1) ? 3_500 : random.below(600))
-        this.#broker.signal('SIGCONT')
+        broker.signal('SIGCONT')
         this.#deeds.stops += 1
         if (random.chance(0.5)) await this.#work(random.below(100))
       }
@@ -269,40 +197,39 @@ class Torture {
   }
 
   async #kill(): Promise<void> {
-    const isAlive = this.#broker.isRunning
-    const end = await this.#broker.kill()
+    const { broker } = this.#stage
+    const isAlive = broker.isRunning
+    const end = await broker.kill()
     if (!isAlive) this.#problems.push(`the broker ended by itself: ${JSON.stringify(end)}`)
-    const unacknowledged = await this.#buried()
+    const unacknowledged = await this.#bury()
     if (unacknowledged === 0) this.#deeds.killsWithoutLoad += 1
     else this.#deeds.kills += 1
     this.#deeds.unacknowledgedAtKills += unacknowledged
   }
 
   async #terminate(): Promise<void> {
-    this.#broker.signal('SIGTERM')
-    const end = await this.#endWithin(END_MS_MAX)
-    if (end === null) {
-      this.#problems.push(`the broker did not end ${END_MS_MAX / 1_000} s after SIGTERM`)
-      await this.#broker.kill()
-    } else if (end.exitCode !== 0) this.#problems.push(`after SIGTERM the broker ended with ${JSON.stringify(end)}`)
-    await this.#buried()
     this.#firstTermination = -1
+    await this.#endInOrder()
+    await this.#bury()
     this.#deeds.restarts += 1
   }
 
-  #endWithin(ms: number): Promise<BrokerEnd | null> {
-    return within(ms, this.#broker.ended)
+  async #endInOrder(): Promise<void> {
+    const { broker } = this.#stage
+    broker.signal('SIGTERM')
+    const end = await this.#stage.endWithin(END_MS_MAX)
+    if (end === null) {
+      this.#problems.push(`the broker did not end ${END_MS_MAX / 1_000} s after SIGTERM`)
+      await broker.kill()
+    } else if (end.exitCode !== 0) this.#problems.push(`after SIGTERM the broker ended with ${JSON.stringify(end)}`)
   }
 
-  /** The process is dead: everybody learns it, and its directory is looked at. @returns publishes under way. */
-  async #buried(): Promise<number> {
-    this.#aim({ http: 0, mqtt: 0 })
-    this.#networks?.http.dropAll()
-    this.#networks?.mqtt.dropAll()
-    const counts = await this.#askAll<number>({ do: 'count' })
+  /** Its directory is looked at before the next broker sees it. @returns publishes that were under way. */
+  async #bury(): Promise<number> {
+    const underWay = await this.#stage.bury()
     await this.#retainedCheck
     await this.#verify()
-    return counts.reduce((sum, count) => sum + count, 0)
+    return underWay
   }
 
   async #verify(): Promise<void> {
@@ -310,7 +237,7 @@ class Torture {
     if (!recipe.isOurs) return
     const { kills, killsWithoutLoad, restarts } = this.#deeds
     const copy = `${directory}/verified-${kills}-${killsWithoutLoad}-${restarts}`
-    const verification = await verifyDirectory(this.#data, copy, environment)
+    const verification = await verifyDirectory(this.#stage.data, copy, environment)
     if (verification === null) return
     if (verification.isBalanced) this.#deeds.ledgerVerified += 1
     else {
@@ -322,9 +249,9 @@ class Torture {
   /** In the background; the books have been read up to the death before. */
   #lookAtRetained(): void {
     const promises = this.#judge.retainedPromises()
-    const reader = this.#troupes.get('mqtt-consumers')
-    if (promises.size === 0 || reader === undefined) return
-    const asked = reader.ask<[string, number][] | null>({ do: 'retained', topics: [...promises.keys()] })
+    if (promises.size === 0) return
+    const command = { do: 'retained', topics: [...promises.keys()] } as const
+    const asked = this.#stage.ask<[string, number][] | null>('mqtt-consumers', command)
     this.#retainedCheck = asked.then((found) => {
       this.#retainedCheck = null
       if (found === null) return
@@ -335,49 +262,46 @@ class Torture {
 
   /** The broker works on a disk with hardly any room until it notices; then it gets its own back. */
   async #fillDisk(): Promise<void> {
+    const { broker, data } = this.#stage
     this.#nextDiskFull += DISK_FULL_EVERY_KILLS
-    if (this.#broker.isRunning) await this.#kill()
-    const kib = Math.ceil(bytesIn(this.#data) / 1_024) + SPARE_KIB
-    const disk = mountSmallDisk(kib)
+    if (broker.isRunning) await this.#kill()
+    const disk = mountSmallDisk(Math.ceil(bytesIn(data) / 1_024) + SPARE_KIB)
     if (typeof disk === 'string') {
       this.#deeds.diskFullBy = `a limit on the size of files (${disk})`
-      await this.#livesOn(this.#data, largestIn(this.#data) + SPARE_KIB * 1_024)
+      await this.#liveOn(data, largestIn(data) + SPARE_KIB * 1_024)
       return
     }
     this.#deeds.diskFullBy = 'a small tmpfs'
     try {
-      const data = `${disk.directory}/data`
-      copyDirectory(this.#data, data)
-      await this.#livesOn(data)
-      rmSync(this.#data, { recursive: true })
-      copyDirectory(data, this.#data)
+      const small = `${disk.directory}/data`
+      copyDirectory(data, small)
+      await this.#liveOn(small)
+      rmSync(data, { recursive: true })
+      copyDirectory(small, data)
     } finally {
       disk.unmount()
     }
   }
 
-  async #livesOn(data: string, fileBytesMax?: number): Promise<void> {
-    const { recipe } = this.#options
-    const isUp = await this.#start(data, fileBytesMax)
-    const end = isUp ? await this.#endWithin(DISK_FULL_MS_MAX) : await this.#broker.ended
-    if (end === null) await this.#broker.kill()
-    else if (recipe.isOurs && end.exitCode !== STOPPED_BY_DISK) {
+  async #liveOn(data: string, fileBytesMax?: number): Promise<void> {
+    const { broker } = this.#stage
+    const isUp = await this.#stage.start(data, fileBytesMax)
+    const end = isUp ? await this.#stage.endWithin(DISK_FULL_MS_MAX) : await broker.ended
+    if (end === null) await broker.kill()
+    else if (this.#options.recipe.isOurs && end.exitCode !== STOPPED_BY_DISK) {
       this.#problems.push(`on a full disk the broker ended with ${JSON.stringify(end)}`)
     }
     // A broker that goes on with a full disk has been killed on it, which counts as well.
     this.#deeds.diskFull += 1
-    this.#aim({ http: 0, mqtt: 0 })
-    this.#networks?.http.dropAll()
-    this.#networks?.mqtt.dropAll()
-    await this.#askAll({ do: 'count' })
+    await this.#stage.bury()
   }
 
   /** No more faults: everybody finishes, and gets what is owed. */
   async #settle(): Promise<void> {
     if (this.#deeds.ledgerProblems > 0) return
     this.#options.say('waiting for the last deliveries')
-    if (!this.#broker.isRunning) await this.#startAgain()
-    const finished = await within(FINISH_MS_MAX, this.#askAll({ do: 'finish' }))
+    if (!this.#stage.broker.isRunning) await this.#startAgain()
+    const finished = await within(FINISH_MS_MAX, this.#stage.askAll({ do: 'finish' }))
     if (finished === null) this.#problems.push('publishes were not finished two minutes after the last fault')
     let quietMs = 0
     let isComplete = false
@@ -388,14 +312,13 @@ class Torture {
     }
     this.#lookAtRetained()
     await this.#retainedCheck
-    this.#broker.signal('SIGTERM')
-    if ((await this.#endWithin(END_MS_MAX)) === null) this.#problems.push('the broker did not end after SIGTERM')
+    await this.#endInOrder()
     await this.#verify()
     this.#judge.read()
   }
 
   #result(): TortureResult {
-    const { http, mqtt } = this.#networks as { http: BadNetwork; mqtt: BadNetwork }
+    const sum = (of: (network: BadNetwork) => number) => this.#stage.networks.reduce((total, one) => total + of(one), 0)
     const verdict = this.#judge.verdict()
     const breaches = verdict.breaches + this.#problems.length
     const { lost, duplicated, outOfOrder, sessionsLost } = verdict
@@ -404,9 +327,10 @@ class Torture {
       ...this.#deeds,
       ...verdict,
       breaches,
-      cuts: http.cuts + mqtt.cuts,
-      halfOpened: http.halfOpened + mqtt.halfOpened,
-      delays: http.delays + mqtt.delays,
+      cuts: sum(({ cuts }) => cuts),
+      halfOpened: sum(({ halfOpened }) => halfOpened),
+      delays: sum(({ delays }) => delays),
+      startsRefused: this.#stage.startsRefused,
       sentences: [...this.#problems, ...verdict.sentences],
       seconds: Math.round((systemTimers.nowMs() - this.#startedMs) / 100) / 10,
     }
@@ -422,17 +346,6 @@ class Torture {
     const load = `${unacknowledgedAtKills} publishes were under way at them`
     this.#options.say(`${kills} of ${this.#options.kills} kills, ${load}, ${this.#judge.delivered} delivered${tail}`)
   }
-}
-
-/** @returns null when it takes longer. */
-async function within<T>(ms: number, promise: Promise<T>): Promise<T | null> {
-  let timer: TimerHandle | undefined
-  const late = new Promise<null>((resolve) => {
-    timer = systemTimers.schedule(ms, () => resolve(null))
-  })
-  const result = await Promise.race([promise, late])
-  timer?.cancel()
-  return result
 }
 
 function bytesIn(directory: string): number {

@@ -7,7 +7,8 @@ import { BookWriter, bookPath } from './books.js'
 import type { Troupe } from './cast.js'
 import { Consumer } from './consumer.js'
 import type { Ports } from './line.js'
-import { Publisher } from './publisher.js'
+import { Producer } from './producer.js'
+import { Publisher, type Speaker } from './publisher.js'
 import { readRetained } from './retained-reader.js'
 
 export type Command =
@@ -34,7 +35,7 @@ export interface Answer {
 }
 
 class Worker {
-  readonly #publishers: Publisher[] = []
+  readonly #publishers: Speaker[] = []
   readonly #consumers: Consumer[] = []
   #random = new Random(0)
   #ports: Ports = { http: 0, mqtt: 0 }
@@ -79,8 +80,10 @@ class Worker {
     for (const role of troupe.roles) {
       const book = new BookWriter(bookPath(books, role.name))
       const random = new Random(this.#random.below(0xffff_ffff))
-      if (role.kind === 'publisher') this.#publishers.push(new Publisher(role, book, ports, random, changed))
-      else this.#consumers.push(new Consumer(role, book, ports, random, changed))
+      if (role.kind === 'publisher') {
+        const Kind = role.isProducer ? Producer : Publisher
+        this.#publishers.push(new Kind(role, book, ports, random, changed))
+      } else this.#consumers.push(new Consumer(role, book, ports, random, changed))
     }
     for (const client of [...this.#publishers, ...this.#consumers]) client.open()
     return this.#until(() => this.#consumers.every(({ isSubscribed }) => isSubscribed))

@@ -7,11 +7,26 @@ import { Judge } from '../../../src/torture/judge.js'
 import { payloadOf, readPayload } from '../../../src/torture/messages.js'
 
 const publisher = (name: string, qos: 1 | 2, retain = false): PublisherRole => {
-  const usual = { kind: 'publisher', wire: 'mqtt 5', topics: ['t/x', 't/y'], window: 1, isCareless: false } as const
+  const usual = {
+    kind: 'publisher',
+    wire: 'mqtt 5',
+    topics: ['t/x', 't/y'],
+    window: 1,
+    isCareless: false,
+    isProducer: false,
+  } as const
   return { ...usual, name, qos, retain }
 }
 const consumer = (name: string, group: string | null = null): ConsumerRole => {
-  const usual = { kind: 'consumer', wire: 'mqtt 5', qos: 2, topicFilter: 't/#', laziness: 0, isSleeper: false } as const
+  const usual = {
+    kind: 'consumer',
+    wire: 'mqtt 5',
+    qos: 2,
+    topicFilter: 't/#',
+    laziness: 0,
+    hasCursor: false,
+    isSleeper: false,
+  } as const
   return { ...usual, name, group }
 }
 const CAST: readonly Troupe[] = [
