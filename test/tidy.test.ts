@@ -46,7 +46,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   torture: ['client', 'protocol', 'base'],
   cli: ['client', 'config', 'torture', 'index'],
   // The composition root and the public exports see everything.
-  main: ['config', 'server', 'storage', 'transport', 'auth', 'telemetry', 'core', 'protocol', 'base', 'main'],
+  main: ['audit', 'config', 'server', 'storage', 'transport', 'auth', 'telemetry', 'core', 'protocol', 'base', 'main'],
   index: ['main', 'audit', 'config', 'client', 'server', 'core', 'protocol', 'base'],
 }
 

@@ -33,6 +33,8 @@ export interface Problem {
   readonly key: string | null
   /** Of the journal. */
   readonly record: number | null
+  /** Of the data file, where a whole page is meant. */
+  readonly page: number | null
   /** What was found, with the numbers and names that a person knows. */
   readonly sentence: string
 }
@@ -41,6 +43,7 @@ export interface ProblemPlace {
   readonly table?: StoreTable
   readonly key?: Uint8Array
   readonly record?: number
+  readonly page?: number
 }
 
 export class ProblemList {
@@ -48,7 +51,7 @@ export class ProblemList {
   readonly #found: Problem[] = []
   #leftOut = 0
 
-  constructor(bound: number) {
+  constructor(bound = 1_000) {
     this.#bound = bound
   }
 
@@ -68,8 +71,8 @@ export class ProblemList {
       this.#leftOut += 1
       return
     }
-    const { table = null, key, record = null } = place
-    this.#found.push({ kind, table, key: key === undefined ? null : hexadecimal(key), record, sentence })
+    const { table = null, key, record = null, page = null } = place
+    this.#found.push({ kind, table, key: key === undefined ? null : hexadecimal(key), record, page, sentence })
   }
 }
 

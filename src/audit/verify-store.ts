@@ -13,15 +13,15 @@ import { checkState, type StateFigures } from './check-state.js'
 import { type Problem, ProblemList, type ProblemPlace, reasonOf } from './problems.js'
 
 export interface VerifyOptions {
-  /** Problems that are listed; further ones are counted. Default 1 000. */
-  readonly problemsMax?: number
+  /** Where problems go, with what is known already. Default: a list of at most 1 000, further ones are counted. */
+  readonly problems?: ProblemList
   /** What the store's adapter knows about the number of rows, beside what can be read. */
   readonly rowsExpected?: Partial<Record<StoreTable, number>>
 }
 
 export interface VerifyReport {
   readonly problems: readonly Problem[]
-  /** Found beyond `problemsMax`. */
+  /** Found beyond the bound of the list. */
   readonly problemsLeftOut: number
   readonly rows: Readonly<Partial<Record<StoreTable, number>>>
   /** 0: the journal is empty. */
@@ -32,7 +32,7 @@ export interface VerifyReport {
 }
 
 export function verifyStore(store: Store, options: VerifyOptions = {}): VerifyReport {
-  const problems = new ProblemList(options.problemsMax ?? 1_000)
+  const problems = options.problems ?? new ProblemList()
   const rows = new RowCheck(store, problems)
   rows.run()
   compareCounts(rows, options.rowsExpected ?? {}, problems)

@@ -34,6 +34,10 @@ const COMMANDS: { readonly [name: string]: { readonly sentence: string; readonly
     sentence: 'kill a broker under load for as long as you like, on your disk, and check its books',
     load: async () => (await import('./torture.js')).torture,
   },
+  ledger: {
+    sentence: 'check the books in a data directory, show or export them',
+    load: async () => (await import('./ledger.js')).ledger,
+  },
   passwd: {
     sentence: 'print the hash of a password, for access.users',
     load: async () => (await import('./passwd.js')).passwd,

@@ -42,9 +42,27 @@ export async function lockDirectory(directory: string): Promise<DirectoryLock> {
   }
 }
 
+/** Writes nothing. @returns the pid of a living process that holds the directory, or null. */
+export async function directoryHolder(directory: string): Promise<number | null> {
+  const descriptor = openSync(directory, 'r')
+  try {
+    for (const name of readdirSync(directory)) {
+      const pid = LOCK_NAME.exec(name)?.[1]
+      if (pid !== undefined && (await answers(join(throughDescriptor(directory, descriptor), name)))) return Number(pid)
+    }
+    return null
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** A socket's address holds 107 bytes, a data directory's path may be longer: go through the open directory. */
+function throughDescriptor(directory: string, descriptor: number): string {
+  return process.platform === 'linux' ? `/proc/self/fd/${descriptor}` : directory
+}
+
 class SocketLock implements DirectoryLock {
   readonly name = `lock.${process.pid}.${randomBytes(4).toString('hex')}`
-  /** A socket's address holds 107 bytes, a data directory's path may be longer: go through the open directory. */
   readonly base: string
   readonly #path: string
   readonly #descriptor: number
@@ -54,7 +72,7 @@ class SocketLock implements DirectoryLock {
   constructor(directory: string) {
     this.#path = join(directory, this.name)
     this.#descriptor = openSync(directory, 'r')
-    this.base = process.platform === 'linux' ? `/proc/self/fd/${this.#descriptor}` : directory
+    this.base = throughDescriptor(directory, this.#descriptor)
     this.#server = createServer((socket) => socket.destroy())
   }
 

@@ -109,11 +109,17 @@ export function writeDescription(directory: string, writtenBy: string): StoreDes
   return description
 }
 
+/** The machine went down, or the directory was copied from another one, while the store was not flushed. */
+export function isLeftUnflushed(directory: string): boolean {
+  const path = join(directory, UNFLUSHED_FILE)
+  if (!existsSync(path)) return false
+  return readFileSync(path, 'utf8').trim() !== bootId() && existsSync(join(directory, DATA_FILE))
+}
+
 /** Before LMDB opens: is what lies here trustworthy after an unflushed session? If so it is flushed now. */
 export function settleUnflushed(directory: string): void {
-  const path = join(directory, UNFLUSHED_FILE)
-  if (!existsSync(path)) return
-  if (readFileSync(path, 'utf8').trim() !== bootId() && existsSync(join(directory, DATA_FILE))) {
+  if (!existsSync(join(directory, UNFLUSHED_FILE))) return
+  if (isLeftUnflushed(directory)) {
     throw new StoreError(
       'STORE_CORRUPT',
       `${directory} was in use with durability os or memory when the machine went down, so its contents cannot be ` +

@@ -133,8 +133,8 @@ class PageCheck {
     }
     const [even, odd] = metas
     if (Math.abs(even.transaction - odd.transaction) === 1 || Math.min(even.transaction, odd.transaction) === 0) return
-    const sentence = `and page 1 hold transactions ${even.transaction} and ${odd.transaction}, which do not follow each other`
-    this.#problem(0, null, sentence)
+    const both = `transactions ${even.transaction} and ${odd.transaction}`
+    this.#problem(0, null, `and page 1 hold ${both}, which do not follow each other`)
   }
 
   /** Every commit writes the root of the tree of tables anew. */

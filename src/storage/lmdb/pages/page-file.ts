@@ -48,12 +48,9 @@ const META_BYTES = 144
 const MAGIC = 0xbeefc0de
 const DATA_VERSION = 2
 const PAGE_SIZES = [4_096, 8_192, 16_384, 32_768, 65_536]
-/** Pages kept in memory: the branches on the way to a leaf. */
-const CACHED_PAGES_MAX = 512
 
 export class PageFile {
   readonly #descriptor: number
-  readonly #cache = new Map<number, Buffer>()
   readonly pageSize: number
   readonly bytes: number
   readonly metas: readonly [MetaPage, MetaPage]
@@ -77,18 +74,8 @@ export class PageFile {
     return even.transaction >= odd.transaction ? even : odd
   }
 
-  /** @throws PageDamage when the file ends before it. */
-  page(number: number): Buffer {
-    const known = this.#cache.get(number)
-    if (known !== undefined) return known
-    const page = this.pages(number, 1)
-    if (this.#cache.size >= CACHED_PAGES_MAX) this.#cache.clear()
-    this.#cache.set(number, page)
-    return page
-  }
-
-  /** Neighbouring pages in one buffer. */
-  pages(number: number, count: number): Buffer {
+  /** Neighbouring pages in one buffer. @throws PageDamage when the file ends before them. */
+  pages(number: number, count = 1): Buffer {
     const from = number * this.pageSize
     const length = count * this.pageSize
     if (from + length > this.bytes) {
@@ -158,8 +145,8 @@ export function number64(bytes: Buffer, at: number): number {
   return bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 4_294_967_296
 }
 
-/** -1: none. */
+/** -1: none, which LMDB writes as all ones. */
 export function pageNumber(bytes: Buffer, at: number): number {
-  const value = number64(bytes, at)
-  return value > Number.MAX_SAFE_INTEGER ? -1 : value
+  if (bytes.readUInt32LE(at) === 0xffff_ffff && bytes.readUInt32LE(at + 4) === 0xffff_ffff) return -1
+  return number64(bytes, at)
 }

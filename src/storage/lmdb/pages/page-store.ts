@@ -17,10 +17,14 @@ import { tableTrees } from './check-pages.js'
 import { PageDamage, PageFile, type TreeRecord } from './page-file.js'
 import { byteOrder, NODE_FLAG, readOverflow, readTreePage, type TreeNode, type TreePage } from './tree-page.js'
 
+const KNOWN_PAGES_MAX = 256
+
 export class PageStore implements Store {
   readonly #file: PageFile
   readonly #trees: ReadonlyMap<string, TreeRecord>
   readonly #passesDamage: boolean
+  /** Taken apart already: lookups in order pass through the same branches and leaves. */
+  readonly #known = new Map<number, TreePage>()
 
   /**
    * @param passesDamage for an audit that knows from `checkPages` what cannot be read: go on behind it, instead of
@@ -42,10 +46,10 @@ export class PageStore implements Store {
     for (let level = this.#trees.get(table)?.depth ?? 0; page !== null; level -= 1) {
       if (level <= 0) throw new PageDamage(page.number, 'lies deeper than its tree is')
       if (page.isLeaf) {
-        const node = page.nodes.find((each) => each.key.equals(key))
-        return node === undefined ? undefined : readFrame(table, key, this.#value(node))
+        const node = page.nodes[childIndex(page, key)]
+        return node === undefined || !node.key.equals(key) ? undefined : readFrame(table, key, this.#value(node))
       }
-      page = readTreePage(this.#file, (page.nodes[childIndex(page, key)] as TreeNode).child, byteOrder)
+      page = this.#page((page.nodes[childIndex(page, key)] as TreeNode).child)
     }
     return undefined
   }
@@ -83,7 +87,16 @@ export class PageStore implements Store {
 
   #root(table: StoreTable): TreePage | null {
     const root = this.#trees.get(table)?.root ?? -1
-    return root < 0 ? null : readTreePage(this.#file, root, byteOrder)
+    return root < 0 ? null : this.#page(root)
+  }
+
+  #page(number: number): TreePage {
+    const known = this.#known.get(number)
+    if (known !== undefined) return known
+    const page = readTreePage(this.#file, number, byteOrder)
+    if (this.#known.size >= KNOWN_PAGES_MAX) this.#known.clear()
+    this.#known.set(number, page)
+    return page
   }
 
   /** @param visited a damaged branch may lead back to where it came from. */
@@ -96,7 +109,7 @@ export class PageStore implements Store {
     for (let index = childIndex(page, from); index < page.nodes.length; index += 1) {
       const { child } = page.nodes[index] as TreeNode
       if (visited.has(child)) continue
-      const below = this.#attempt(table, () => readTreePage(this.#file, child, byteOrder))
+      const below = this.#attempt(table, () => this.#page(child))
       if (below !== undefined) yield* this.#nodes(table, below, from, visited)
     }
   }
@@ -117,11 +130,16 @@ export class PageStore implements Store {
   }
 }
 
-/** The last child whose first key is not behind `key`. */
-function childIndex(page: TreePage, key: Buffer): number {
-  let index = page.nodes.length - 1
-  while (index > 0 && Buffer.compare((page.nodes[index] as TreeNode).key, key) > 0) index -= 1
-  return index
+/** The last node whose key is not behind `key`; the first one otherwise. */
+function childIndex({ nodes }: TreePage, key: Buffer): number {
+  let low = 0
+  let high = nodes.length - 1
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2)
+    if (Buffer.compare((nodes[middle] as TreeNode).key, key) > 0) high = middle - 1
+    else low = middle
+  }
+  return low
 }
 
 /** @throws StoreError STORE_CORRUPT, STORE_IO */

@@ -34,7 +34,7 @@ export const numberOrder: KeyOrder = (one, other) => number64(one, 0) - number64
 
 /** @throws PageDamage */
 export function readTreePage(file: PageFile, number: number, order: KeyOrder): TreePage {
-  const bytes = file.page(number)
+  const bytes = file.pages(number)
   const room = file.pageSize - PAGE_HEADER_BYTES
   const flags = bytes.readUInt16LE(18)
   if (pageNumber(bytes, 0) !== number) throw new PageDamage(number, 'says that it is another page')
