@@ -13,7 +13,9 @@ import { checkState, type StateFigures } from './check-state.js'
 import { type Problem, ProblemList, type ProblemPlace, reasonOf } from './problems.js'
 
 export interface VerifyOptions {
-  /** Where problems go, with what is known already. Default: a list of at most 1 000, further ones are counted. */
+  /** Problems that are listed; further ones are counted. Default 1 000. */
+  readonly problemsMax?: number
+  /** Instead: a list that has some already. */
   readonly problems?: ProblemList
   /** What the store's adapter knows about the number of rows, beside what can be read. */
   readonly rowsExpected?: Partial<Record<StoreTable, number>>
@@ -32,7 +34,7 @@ export interface VerifyReport {
 }
 
 export function verifyStore(store: Store, options: VerifyOptions = {}): VerifyReport {
-  const problems = options.problems ?? new ProblemList()
+  const problems = options.problems ?? new ProblemList(options.problemsMax)
   const rows = new RowCheck(store, problems)
   rows.run()
   compareCounts(rows, options.rowsExpected ?? {}, problems)

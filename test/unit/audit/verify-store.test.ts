@@ -1,7 +1,7 @@
 /** Every kind of damage to a store is a problem that names the place; a store that is right has none. */
 import t from 'tap'
 import { verifyStore } from '../../../src/audit/verify-store.js'
-import { type Problem, ProblemList } from '../../../src/audit/problems.js'
+import type { Problem } from '../../../src/audit/problems.js'
 import type { Store, StoreEntry, StoreTable } from '../../../src/core/ports/store.js'
 import { chunkKey, keyNumber, numberKey, topicKey } from '../../../src/core/store-keys.js'
 import type { MemoryStore } from '../../../src/storage/memory/memory-store.js'
@@ -200,7 +200,7 @@ t.test('a row that a walk finds and a lookup does not', async (t) => {
 
 t.test('the list of problems has a bound, and what is beyond is counted', async (t) => {
   const edits = rowsOf(whole, 'messages').map(({ key }) => ({ table: 'messages' as const, key, value: null }))
-  const report = verifyStore(edited(...edits), { problems: new ProblemList(10) })
+  const report = verifyStore(edited(...edits), { problemsMax: 10 })
   t.equal(report.problems.length, 10)
   t.ok(report.problemsLeftOut >= BACKLOG - 20, `${report.problemsLeftOut} are left out`)
 })
