@@ -53,7 +53,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 /** Which part of the source a package may be used in: elsewhere it would leak into everything. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   ws: ['transport/', 'client/node-websocket.ts'],
-  lmdb: ['storage/lmdb/', 'client/outbox-lmdb.ts'],
+  lmdb: ['storage/lmdb/', 'client/outbox-lmdb.ts', 'client/producer-outbox-lmdb.ts'],
   msgpackr: ['protocol/msgpack/'],
   pino: ['telemetry/'],
   zod: ['config/'],
@@ -63,7 +63,13 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 
 const NODE_FREE = ['base/', 'protocol/', 'core/', 'audit/']
 /** The browser build of the SDK holds every other file of client/. */
-const CLIENT_ON_NODE = ['client/index.ts', 'client/node-tcp.ts', 'client/node-websocket.ts', 'client/outbox-lmdb.ts']
+const CLIENT_ON_NODE = [
+  'client/index.ts',
+  'client/node-tcp.ts',
+  'client/node-websocket.ts',
+  'client/outbox-lmdb.ts',
+  'client/producer-outbox-lmdb.ts',
+]
 
 /** What may be called or read in the named places only, and what to use instead. */
 const RESTRICTED: readonly { what: string; where: readonly string[]; instead: string }[] = [

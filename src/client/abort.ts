@@ -16,3 +16,12 @@ export function onAbort(signal: AbortSignal | undefined, abandon: (error: TallyE
   signal.addEventListener('abort', listener, { once: true })
   return () => signal.removeEventListener('abort', listener)
 }
+
+/** The promise, or the end of waiting for it. */
+export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise
+  return new Promise<T>((resolve, reject) => {
+    const stopListening = onAbort(signal, reject)
+    promise.then(resolve, reject).finally(stopListening)
+  })
+}

@@ -7,7 +7,9 @@ import type {
   AckProperties,
   ConnackProperties,
   ConnectProperties,
+  DeliveryCursor,
   Durability,
+  ProducerRefusal,
   PublishProperties,
   QoS,
   ResumeResult,
@@ -16,10 +18,12 @@ import type {
   WillProperties,
 } from '../protocol/packets.js'
 import type { OutboxStore } from './outbox.js'
+import type { ProducerOutbox } from './producer-outbox.js'
 import type { TallyError } from './tally-error.js'
 import type { OpenTransport, TlsOptions } from './transport.js'
 
 export type { AckProperties, Clock, ConnackProperties, Durability, OutboxStore, PublishProperties, QoS, ResumeResult }
+export type { DeliveryCursor, ProducerOutbox, ProducerRefusal }
 export type { OpenTransport, TlsOptions, SubscriptionRequest, TimerHandle, Timers, UserProperties, WillProperties }
 export { TALLY_ERROR_CODES, TallyError, type TallyErrorCode } from './tally-error.js'
 
@@ -75,6 +79,13 @@ export interface ConnectOptions {
   properties?: ConnectProperties
   /** false: one attempt, and the end of the connection is the end of the client. */
   reconnect?: false | ReconnectOptions
+  /**
+   * `tally.v1` only, for a consumer that writes `sessionNumber` and the `deliverySequence` of what it has handled in
+   * the transaction of its own results: what that transaction says. null: it has handled nothing yet. The client skips
+   * what is not above the cursor, and ends with `DELIVERY_GAP` or `SESSION_REPLACED` instead of handing over anything
+   * behind a loss. Needs `clientId`. Default: no such checks.
+   */
+  deliveryCursor?: DeliveryCursor | null
   /** Where QoS 1 and 2 state lives so that it survives this process. Default: nowhere but in memory. */
   outbox?: OutboxStore
   /** true: QoS 1 and 2 messages are acknowledged by `message.acknowledge()` only. Default false. */
@@ -126,6 +137,10 @@ export interface ConnackInformation {
   readonly durability?: Durability
   /** Native only: what waited for us and what was lost meanwhile. */
   readonly resume?: ResumeResult
+  /** Native only: names the session in a delivery cursor. */
+  readonly sessionNumber?: number
+  /** Native only: another one means that the broker's database was replaced or restored. */
+  readonly incarnation?: string
 }
 
 export interface PublishOptions {
@@ -216,6 +231,82 @@ export interface ClientEvents {
 }
 export type ClientEventListener<Name extends keyof ClientEvents> = (event: ClientEvents[Name]) => void | Promise<void>
 
+export interface ProducerMessageOptions {
+  /** Default 1. */
+  qos?: 1 | 2
+  /** Default false. */
+  retain?: boolean
+  properties?: PublishProperties
+}
+export interface ProducerMessage extends ProducerMessageOptions {
+  topicName: string
+  payload: Uint8Array | string
+}
+
+export interface ProducerOptions {
+  /** Where the messages live until the broker has taken them, and for a while longer. */
+  outbox: ProducerOutbox
+  /**
+   * How long a message that the broker has taken stays in the outbox, so that a broker that was restored from a backup
+   * can be filled up again. Default 24 hours; 0: not at all.
+   */
+  ackedRowsKeptMs?: number
+  /** Messages that may be out without an answer. Default 8192. */
+  windowMessagesMax?: number
+  /** Bytes of them, and of those read ahead. Default 4 MiB. */
+  windowBytesMax?: number
+  /** Messages of `publish` and `publishBatch` without an answer, before they reject. Default 100 000. */
+  publishQueueMessagesMax?: number
+  /**
+   * Hears of every message that the broker did not take, also of one that an earlier process published. Without it,
+   * those for which nobody waits are `error` events of the client.
+   */
+  onRefused?: (refusal: ProducerRefusal) => void
+  /** Gives up opening. */
+  signal?: AbortSignal
+}
+
+export interface ProducedResult {
+  /** Of the only or the first message. */
+  readonly firstSequence: number
+  readonly lastSequence: number
+}
+
+/**
+ * A numbered stream of messages out of an outbox, taken exactly once by the broker whatever crashes. It goes on over
+ * reconnects by itself; when it cannot (`FENCED`, `DIVERGED`, `UNKNOWN_PRODUCER`, …) it ends, and says so in every
+ * call and as an `error` event.
+ */
+export interface Producer extends AsyncDisposable {
+  /** 32 hexadecimal digits, made once and kept in the outbox. */
+  readonly producerId: string
+  /** The highest sequence in the outbox, as far as this producer knows. */
+  readonly lastSequence: number
+  /** The broker has taken or refused everything up to it. */
+  readonly answeredSequence: number
+  /** Why it has ended, or null. */
+  readonly failure: TallyError | null
+
+  /**
+   * Into the outbox, then to the broker. Resolves when the broker has it in a commit; rejects with `PUBLISH_REFUSED`
+   * when it does not take it. After any other rejection it may be in the outbox, and goes out when the producer is
+   * opened again. Do not change the payload before `stored`.
+   */
+  publish(topicName: string, payload: Uint8Array | string, options?: ProducerMessageOptions): Promise<ProducedResult>
+  /** All of them or none, in the outbox and in the broker. One packet, so the broker bounds its size. */
+  publishBatch(messages: readonly ProducerMessage[]): Promise<ProducedResult>
+  /** Resolves when everything published so far is durable in the outbox. */
+  stored(): Promise<void>
+  /**
+   * The application has appended rows in a transaction of its own: sends them. Resolves when the broker has answered
+   * everything that is in the outbox now.
+   */
+  flush(): Promise<void>
+  /** Notes in the outbox how far the broker is, and ends. What is still in the outbox stays there. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
 export interface CloseOptions {
   /** Default 0; 4: leave and have the Will published. */
   reasonCode?: number
@@ -253,6 +344,11 @@ export interface Client extends AsyncDisposable {
   publishNow(topicName: string, payload: Uint8Array | string, options?: PublishNowOptions): boolean
   /** Resolves when `bufferedBytes` is below `outputBufferBytesMax` again. */
   drained(options?: { signal?: AbortSignal }): Promise<void>
+  /**
+   * `tally.v1` only. Resolves when the broker has accepted the producer and both agree on what it has sent; waits
+   * through reconnects. One outbox is open once: the broker fences the older producer of two.
+   */
+  openProducer(options: ProducerOptions): Promise<Producer>
   /** Rejects when the only filter, or all of them, are refused; otherwise see `reasonCodes`. */
   subscribe(
     filters: string | SubscriptionRequestOptions | readonly (string | SubscriptionRequestOptions)[],

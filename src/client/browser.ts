@@ -7,6 +7,10 @@ export type * from './api.js'
 export type { OutboxChange, OutboxContents, OutboxEntry } from './outbox.js'
 export { openIndexedDbOutbox } from './outbox-indexeddb.js'
 export { openMemoryOutbox } from './outbox-memory.js'
+export { prepareBatch, prepareMessage } from './producer-message.js'
+export type { PreparedMessage, ProducerOutboxChange, ProducerRow } from './producer-outbox.js'
+export { openIndexedDbProducerOutbox } from './producer-outbox-indexeddb.js'
+export { openMemoryProducerOutbox } from './producer-outbox-memory.js'
 export { TALLY_ERROR_CODES, TallyError } from './tally-error.js'
 
 const BROWSER = { webSocket: browserWebSocket, tcp: undefined }

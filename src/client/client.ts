@@ -4,7 +4,7 @@
  */
 import { type ConnackPacket, type Packet, PacketType, type PublishPacket } from '../protocol/packets.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
-import { onAbort, throwIfAborted } from './abort.js'
+import { onAbort, orAborted, throwIfAborted } from './abort.js'
 import type {
   Client,
   ClientEventListener,
@@ -12,6 +12,8 @@ import type {
   ClientState,
   CloseOptions,
   ConnackInformation,
+  Producer,
+  ProducerOptions,
   PublishNowOptions,
   PublishOptions,
   PublishResult,
@@ -19,14 +21,16 @@ import type {
   Subscription,
   SubscriptionRequestOptions,
 } from './api.js'
-import { bytesOf, type ClientSettings } from './connect-options.js'
+import { bytesOf, type ClientSettings, invalid } from './connect-options.js'
 import type { Connection } from './connection.js'
+import { CursorCheck } from './delivery-cursor.js'
 import { ConnectionLoop } from './connection-loop.js'
 import { Dispatch } from './dispatch.js'
 import { IncomingPublishes } from './incoming.js'
 import { OutboxLog } from './outbox-log.js'
 import { OutgoingPublishes, publishPacket } from './outgoing.js'
 import { PacketIds } from './packet-ids.js'
+import type { Producers } from './producers.js'
 import { checkPublishProperties, checkTopicName, publishRefusal, subscriptionRequests } from './request-checks.js'
 import { Subscriptions } from './subscriptions.js'
 import { TallyError } from './tally-error.js'
@@ -43,6 +47,9 @@ export class TallyClient implements Client {
   readonly #outgoing: OutgoingPublishes
   readonly #incoming: IncomingPublishes
   readonly #subscriptions: Subscriptions
+  /** null: none was opened yet. */
+  #producers: Producers | null = null
+  readonly #cursor: CursorCheck | null
   readonly #stateListeners = new Set<(state: ClientState) => unknown>()
   readonly #errorListeners = new Set<(error: TallyError) => unknown>()
   #connack: ConnackInformation = NOT_YET_CONNECTED
@@ -57,6 +64,7 @@ export class TallyClient implements Client {
     const packetIds = new PacketIds()
     const { outbox } = settings
     this.#settings = settings
+    this.#cursor = settings.deliveryCursor === undefined ? null : new CursorCheck(settings.deliveryCursor)
     if (settings.onState !== undefined) this.#stateListeners.add(settings.onState)
     this.#outboxLog = outbox === null ? null : new OutboxLog(outbox, (cause) => this.#outboxFailed(cause))
     this.#outgoing = new OutgoingPublishes({
@@ -70,12 +78,18 @@ export class TallyClient implements Client {
       receiveMaximum: settings.receiveMaximum,
       outboxLog: this.#outboxLog,
       deliver: this.#dispatch.deliver,
+      cursor: this.#cursor,
+      stop: (error) => this.#loop.fail(error),
     })
     this.#subscriptions = new Subscriptions(packetIds, this.#dispatch, (error) => this.#report(error))
     this.#loop = new ConnectionLoop(settings, {
+      deliveryCursor: () => this.#cursor?.cursor ?? null,
       accepted: (connection, connack) => this.#accepted(connection, connack),
       received: (packet) => this.#received(packet),
-      drained: () => this.#outgoing.pump(),
+      drained: () => {
+        this.#outgoing.pump()
+        this.#producers?.pump()
+      },
       lost: () => this.#lost(),
       changed: (state) => this.#changed(state),
     })
@@ -128,7 +142,7 @@ export class TallyClient implements Client {
 
   publish(topicName: string, payload: Uint8Array | string, options = NO_OPTIONS): Promise<PublishResult> {
     try {
-      if (this.#closing !== null || this.#loop.state.name === 'closed') throw this.#closedError()
+      this.#checkOpen()
       const packet = this.#publishPacket(topicName, payload, options)
       if (packet.qos !== 0) return this.#outgoing.publish(packet, options.signal)
       throwIfAborted(options.signal)
@@ -168,12 +182,26 @@ export class TallyClient implements Client {
     filters: string | SubscriptionRequestOptions | readonly (string | SubscriptionRequestOptions)[],
     options: SubscribeOptions = {},
   ): Promise<Subscription> {
-    if (this.#closing !== null || this.#loop.state.name === 'closed') throw this.#closedError()
+    this.#checkOpen()
     return this.#subscriptions.subscribe(subscriptionRequests(filters, options), options)
   }
 
+  async openProducer(options: ProducerOptions): Promise<Producer> {
+    this.#checkOpen()
+    if (this.#settings.codec.name !== 'tally.v1') throw invalid('a producer needs tally.v1; MQTT has none')
+    // Loaded when it is asked for: a page that has no producer does not pay for it.
+    const { Producers } = await import('./producers.js')
+    this.#checkOpen()
+    if (this.#producers === null) {
+      this.#producers = new Producers(this.#settings.timers, (error) => this.#report(error))
+      const { connection } = this.#loop
+      if (connection !== null) this.#producers.connected(connection, this.#connack.properties.maximumPacketSize)
+    }
+    return this.#producers.open(options)
+  }
+
   async unsubscribe(topicFilters: string | readonly string[], options: { signal?: AbortSignal } = {}): Promise<void> {
-    if (this.#closing !== null || this.#loop.state.name === 'closed') throw this.#closedError()
+    this.#checkOpen()
     const filters = typeof topicFilters === 'string' ? [topicFilters] : topicFilters
     await this.#subscriptions.unsubscribe(filters, options.signal)
   }
@@ -207,6 +235,7 @@ export class TallyClient implements Client {
     this.#subscriptions.stop(this.#closedError(), true)
     // Acknowledgements that wait for the outbox still leave before DISCONNECT.
     await this.#outboxLog?.settled()
+    await this.#producers?.close()
     await this.#loop.close(reasonCode, this.#disconnectProperties(options))
   }
 
@@ -236,7 +265,12 @@ export class TallyClient implements Client {
   }
 
   #accepted(connection: Connection, connack: ConnackPacket): void {
-    const { sessionPresent, properties, durability, resume } = connack
+    const { sessionPresent, properties, durability, resume, sessionNumber, incarnation } = connack
+    const isWrongSession = this.#cursor?.connected(sessionNumber) ?? null
+    if (isWrongSession !== null) {
+      this.#loop.fail(isWrongSession)
+      return
+    }
     const { timers, unclaimedHoldMs, connect } = this.#settings
     const isFirst = !this.#isAcceptedOnce
     this.#isAcceptedOnce = true
@@ -245,11 +279,14 @@ export class TallyClient implements Client {
       properties,
       ...(durability === undefined ? {} : { durability }),
       ...(resume === undefined ? {} : { resume }),
+      ...(sessionNumber === undefined ? {} : { sessionNumber }),
+      ...(incarnation === undefined ? {} : { incarnation }),
     }
     if (isFirst && sessionPresent) this.#dispatch.holdUnclaimed(timers, unclaimedHoldMs)
     this.#incoming.connected(connection, sessionPresent)
     this.#subscriptions.connected(connection, sessionPresent)
     const receiveMaximum = properties.receiveMaximum ?? 65_535
+    this.#producers?.connected(connection, properties.maximumPacketSize)
     const perhapsTwice = this.#outgoing.connected(connection, { sessionPresent, receiveMaximum })
     const isSessionExpected = !isFirst && !sessionPresent && (connect.protocolLevel === 5 || !connect.cleanStart)
     if (isSessionExpected || perhapsTwice > 0) this.#report(sessionLost(perhapsTwice))
@@ -272,6 +309,10 @@ export class TallyClient implements Client {
       case PacketType.UNSUBACK:
         this.#subscriptions.receiveAck(packet)
         return
+      case PacketType.PRODUCER_OPENED:
+      case PacketType.PRODUCED:
+        this.#producers?.receive(packet)
+        return
     }
   }
 
@@ -279,6 +320,7 @@ export class TallyClient implements Client {
     this.#incoming.disconnected()
     this.#outgoing.disconnected()
     this.#subscriptions.disconnected()
+    this.#producers?.disconnected()
   }
 
   #changed(state: ClientState): void {
@@ -286,6 +328,7 @@ export class TallyClient implements Client {
       const error = state.reason.kind === 'failed' ? state.reason.error : this.#closedError()
       this.#dispatch.stop()
       this.#outgoing.fail(error)
+      this.#producers?.stop(error)
       this.#subscriptions.stop(error, state.reason.kind === 'closed-by-caller')
     }
     this.#emit(this.#stateListeners, state)
@@ -311,6 +354,10 @@ export class TallyClient implements Client {
       this.#publishedQos0 = written.then(() => QOS0_WRITTEN)
     }
     return this.#publishedQos0
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== null || this.#loop.state.name === 'closed') throw this.#closedError()
   }
 
   #outboxFailed(cause: unknown): void {
@@ -351,12 +398,4 @@ function sessionLost(perhapsTwice: number): TallyError {
   const twice = `${perhapsTwice} QoS 2 publishes were sent anew and may be there twice`
   const text = `the broker no longer had the session; subscriptions are asked for again, ${twice}`
   return new TallyError('SESSION_LOST', text, { retryable: true })
-}
-
-async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise
-  return new Promise<T>((resolve, reject) => {
-    const stopListening = onAbort(signal, reject)
-    promise.then(resolve, reject).finally(stopListening)
-  })
 }

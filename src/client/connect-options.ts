@@ -5,7 +5,13 @@
 import { utf8Encode } from '../base/utf8.js'
 import type { Codec } from '../protocol/codec.js'
 import { nativeCodec } from '../protocol/msgpack/codec.js'
-import { type ConnectPacket, type ConnectProperties, PACKET_ID_MAX, PacketType } from '../protocol/packets.js'
+import {
+  type ConnectPacket,
+  type ConnectProperties,
+  type DeliveryCursor,
+  PACKET_ID_MAX,
+  PacketType,
+} from '../protocol/packets.js'
 import type { ClientState, ConnectOptions, OutboxStore, WillOptions } from './api.js'
 import { systemRandom, systemTimers } from './clock.js'
 import type { ConnectionSettings } from './connection.js'
@@ -30,6 +36,8 @@ export interface ClientSettings extends ConnectionSettings {
   readonly receiveMaximum: number
   readonly publishQueueMessagesMax: number
   readonly unclaimedHoldMs: number
+  /** undefined: the application keeps no cursor. */
+  readonly deliveryCursor: DeliveryCursor | null | undefined
   /** Nobody asked for the session to outlive the client. */
   readonly endsSessionOnClose: boolean
   readonly onState: ((state: ClientState) => void) | undefined
@@ -76,9 +84,24 @@ export async function resolveOptions(options: ConnectOptions, platform: Platform
       PUBLISH_QUEUE_MESSAGES_MAX,
     ),
     unclaimedHoldMs: within('unclaimedHoldMs', options.unclaimedHoldMs ?? 10_000, 0, 2 ** 31 - 1),
+    deliveryCursor: checkedCursor(options, connect, protocol),
     endsSessionOnClose: isLevel5 && options.clientId === undefined && options.sessionExpiryIntervalSec === undefined,
     onState: options.onState,
   }
+}
+
+function checkedCursor(
+  { deliveryCursor }: ConnectOptions,
+  { clientId, cleanStart }: ConnectPacket,
+  protocol: Codec['name'],
+): DeliveryCursor | null | undefined {
+  if (deliveryCursor === undefined) return undefined
+  if (protocol !== 'tally.v1') throw invalid('deliveryCursor needs tally.v1: MQTT numbers no deliveries')
+  if (clientId === '' || cleanStart) throw invalid('deliveryCursor needs a session: a clientId, and no cleanStart')
+  if (deliveryCursor === null) return null
+  within('deliveryCursor.sessionNumber', deliveryCursor.sessionNumber, 1, Number.MAX_SAFE_INTEGER)
+  within('deliveryCursor.deliverySequence', deliveryCursor.deliverySequence, 0, Number.MAX_SAFE_INTEGER)
+  return deliveryCursor
 }
 
 /** MQTT is loaded when it is asked for: a page that speaks the native protocol does not pay for it. */
@@ -162,7 +185,8 @@ export function invalid(what: string): TallyError {
   return new TallyError('INVALID_ARGUMENT', what)
 }
 
-function within(name: string, value: number, min: number, max: number): number {
+/** @throws TallyError INVALID_ARGUMENT that names the option and its bounds. */
+export function within(name: string, value: number, min: number, max: number): number {
   if (value >= min && value <= max) return value
   throw invalid(`${name} is ${value}; it must be from ${min} to ${max}`)
 }

@@ -5,7 +5,7 @@
  *   connecting ──▶ connected ──▶ reconnecting ──▶ connected …        any of them ──▶ closed, for good
  */
 import type { TimerHandle } from '../base/clock.js'
-import type { ConnackPacket, ConnectPacket, DisconnectProperties, Packet } from '../protocol/packets.js'
+import type { ConnackPacket, ConnectPacket, DeliveryCursor, DisconnectProperties, Packet } from '../protocol/packets.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
 import type { ClientState, CloseReason } from './api.js'
 import type { ClientSettings } from './connect-options.js'
@@ -14,6 +14,8 @@ import { reconnectDelayMs } from './reconnect.js'
 import type { TallyError } from './tally-error.js'
 
 export interface ConnectionLoopHandler {
+  /** null: the application keeps none, or has none yet. */
+  deliveryCursor(): DeliveryCursor | null
   accepted(connection: Connection, connack: ConnackPacket): void
   received(packet: Packet): void
   drained(): void
@@ -102,7 +104,8 @@ export class ConnectionLoop {
   }
 
   #connectPacket(): ConnectPacket {
-    const { connect } = this.#settings
+    const deliveryCursor = this.#handler.deliveryCursor()
+    const connect = deliveryCursor === null ? this.#settings.connect : { ...this.#settings.connect, deliveryCursor }
     if (this.#isFirst) return connect
     // MQTT 3.1.1 has one bit for "start clean" and "leave nothing behind", so it stays what the caller asked for.
     const cleanStart = connect.protocolLevel === 5 ? false : connect.cleanStart
@@ -116,6 +119,8 @@ export class ConnectionLoop {
     this.#accepted = connection
     this.#assignedClientId = connack.properties.assignedClientIdentifier ?? this.#assignedClientId
     this.#handler.accepted(connection, connack)
+    // What came was not the session that was asked for.
+    if (this.#state.name === 'closed') return
     this.#change({ name: 'connected', sessionPresent: connack.sessionPresent })
   }
 

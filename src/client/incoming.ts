@@ -13,7 +13,9 @@ import { ProtocolError } from '../protocol/protocol-error.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
 import { Fifo } from './fifo.js'
 import { type Acknowledger, ReceivedMessage } from './message.js'
+import type { CursorCheck } from './delivery-cursor.js'
 import type { OutboxLog } from './outbox-log.js'
+import { TallyError } from './tally-error.js'
 
 export interface IncomingLink {
   writeAck(type: AckPacketType, packetId: number, reasonCode: number): void
@@ -25,6 +27,10 @@ export interface IncomingSettings {
   readonly receiveMaximum: number
   readonly outboxLog: OutboxLog | null
   readonly deliver: (message: ReceivedMessage) => void
+  /** null: the application keeps no cursor, and a repetition is told by packet id and DUP alone. */
+  readonly cursor: CursorCheck | null
+  /** Something is missing: the end. */
+  readonly stop: (error: TallyError) => void
 }
 
 export class IncomingPublishes implements Acknowledger {
@@ -74,6 +80,12 @@ export class IncomingPublishes implements Acknowledger {
       return
     }
     const { packetId, qos } = packet
+    const verdict = this.#settings.cursor?.receive(packet.deliverySequence ?? 0)
+    if (verdict instanceof TallyError) {
+      this.#settings.stop(verdict)
+      return
+    }
+    if (verdict === 'new') this.#forgetPacketId(packetId)
     if (qos === 2 && this.#receipts.has(packetId)) {
       this.#writeWhenDurable(PacketType.PUBREC, packetId, ReasonCode.SUCCESS)
       return
@@ -90,8 +102,9 @@ export class IncomingPublishes implements Acknowledger {
     if (unacknowledged >= this.#settings.receiveMaximum) {
       throw new ProtocolError(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, 'more unacknowledged messages than Receive Maximum')
     }
+    if (verdict === 'handled') message.acknowledge()
     this.#expectAck(message)
-    this.#settings.deliver(message)
+    if (verdict !== 'handled') this.#settings.deliver(message)
   }
 
   /** For one id or a native range. */
@@ -104,14 +117,24 @@ export class IncomingPublishes implements Acknowledger {
   }
 
   acknowledge(message: ReceivedMessage): void {
+    if (message.deliverySequence !== undefined) this.#settings.cursor?.handled(message.deliverySequence)
     if (this.#link === null) return
     if (message.qos === 1) this.#flushPubacks(this.#link)
     else this.#flushPubrecs()
   }
 
+  /**
+   * A delivery that never came before is a message of its own, whatever is left under its id: with a cursor the broker
+   * ends exchanges without the acks that would have ended them here.
+   */
+  #forgetPacketId(packetId: number): void {
+    this.#held.delete(packetId)
+    if (this.#receipts.delete(packetId)) this.#settings.outboxLog?.append({ kind: 'receipt-end', packetId }, null)
+  }
+
   /** Across connections DUP tells a repetition from a new message under an id that the broker has given up. */
   #isRepeated(held: ReceivedMessage, packet: PublishPacket): boolean {
-    if (held.qos !== packet.qos) return false
+    if (held.qos !== packet.qos || held.deliverySequence !== packet.deliverySequence) return false
     return held.ackDueOn === this.#link || (packet.dup && held.state !== 'failed')
   }
 

@@ -8,6 +8,10 @@ export type * from './api.js'
 export type { OutboxChange, OutboxContents, OutboxEntry } from './outbox.js'
 export { openLmdbOutbox } from './outbox-lmdb.js'
 export { openMemoryOutbox } from './outbox-memory.js'
+export { prepareBatch, prepareMessage } from './producer-message.js'
+export type { PreparedMessage, ProducerOutboxChange, ProducerRow } from './producer-outbox.js'
+export { type LmdbProducerOutbox, lmdbProducerOutbox, openLmdbProducerOutbox } from './producer-outbox-lmdb.js'
+export { openMemoryProducerOutbox } from './producer-outbox-memory.js'
 export { TALLY_ERROR_CODES, TallyError } from './tally-error.js'
 
 const NODE = { webSocket: () => nodeWebSocket, tcp: nodeTcp }

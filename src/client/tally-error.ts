@@ -22,6 +22,13 @@ export const TALLY_ERROR_CODES = {
   OUTBOX_FAILED: 'The outbox store could not write or read.',
   LISTENER_FAILED: 'A callback threw; its message stays unacknowledged and comes again on the next connection.',
   UNCLAIMED_MESSAGE: 'A message came that no subscription and no listener wanted; it was acknowledged and dropped.',
+  PRODUCER_REFUSED: 'The broker does not open this producer, or takes nothing from it; `reasonCode` says why.',
+  UNKNOWN_PRODUCER: 'The broker knows nothing of a producer that has sent before: it is another one, or lost its data.',
+  FENCED: 'The producer was opened again somewhere else; only the last one may go on.',
+  DIVERGED: 'The broker has other messages under these sequences: the outbox was restored, or is used twice.',
+  BROKER_LOST_DATA: 'The broker has less than it acknowledged: it was restored or lost its disk.',
+  DELIVERY_GAP: 'A delivery is missing between the cursor and what came; nothing is handed over any more.',
+  SESSION_REPLACED: 'The broker has another session than the one of the cursor; what the old one held is gone.',
   INVALID_ARGUMENT: 'An argument or option is not usable as given.',
 } as const
 export type TallyErrorCode = keyof typeof TALLY_ERROR_CODES

@@ -19,6 +19,7 @@ import type { Cursor } from './cursor.js'
 import { array, binary, checkArity, count, type Fields, integer, isPresent, text } from './fields.js'
 import { pack, wireInteger } from './packer.js'
 import { encodeProperties } from './properties.js'
+import { StrictWalk } from './strict-walk.js'
 import { malformed, protocolError, QOS_MASK, RETAIN_FLAG, tooManyValues, VALUES_MAX } from './wire.js'
 
 /** 1 to this: a client's names for its producers on one connection. */
@@ -31,8 +32,10 @@ const MESSAGE_BYTES_MIN = 5
 const MESSAGE_VALUES = 4
 /** msgpack values of PRODUCE without its messages: itself, its six fields. */
 const HEAD_VALUES = 7
+/** What `messageValues` of the messages in one PRODUCE may sum up to. */
+export const PRODUCE_VALUES_MAX = VALUES_MAX - HEAD_VALUES
 /** Messages without properties in one PRODUCE, if nothing else bounds them before. */
-export const PRODUCE_MESSAGES_MAX = Math.floor((VALUES_MAX - HEAD_VALUES) / MESSAGE_VALUES)
+export const PRODUCE_MESSAGES_MAX = Math.floor(PRODUCE_VALUES_MAX / MESSAGE_VALUES)
 
 /** Reads the properties at the cursor, nil included. */
 export interface PropertiesReader {
@@ -55,7 +58,7 @@ export function decodeProduce(cursor: Cursor, arity: number, properties: Propert
   if (length * MESSAGE_BYTES_MIN > cursor.end - cursor.position) {
     throw malformed('the list of messages claims more of them than there are bytes')
   }
-  properties.valuesLeft = VALUES_MAX - HEAD_VALUES - length * MESSAGE_VALUES
+  properties.valuesLeft = PRODUCE_VALUES_MAX - length * MESSAGE_VALUES
   if (properties.valuesLeft < 0) throw tooManyValues()
   if (firstSequence > Number.MAX_SAFE_INTEGER - (length - 1)) throw malformed('a sequence is at most 2^53 - 1')
   const messages: ProduceMessage[] = []
@@ -217,6 +220,14 @@ export function encodeProduceMessage(message: ProduceMessage): Uint8Array {
   sink.raw(properties)
   const { buffer, headroom } = sink.take() as { buffer: Uint8Array; headroom: number }
   return buffer.slice(headroom)
+}
+
+/** msgpack values of an encoded message: what it takes of those that one PRODUCE may hold. */
+export function messageValues(encoded: Uint8Array): number {
+  if (encoded[0] === 0x93) return MESSAGE_VALUES
+  const walk = new StrictWalk(Number.POSITIVE_INFINITY)
+  walk.walk(encoded, 0, encoded.length, 3)
+  return VALUES_MAX - walk.valuesLeft
 }
 
 /** The messages as fields, for sizes and for the test that holds `encodeProduceMessage` to msgpackr. */
