@@ -16,7 +16,8 @@ import type {
 import { ReasonCode } from '../protocol/reason-codes.js'
 import { parseScramCredential, SCRAM_SHA_256, ScramExchange, ScramUsers } from './scram-sha-256.js'
 import { decoyLike, parseScryptHash, type ScryptHash, verifyPassword } from './scrypt-hash.js'
-import { covers, type FilterLevels, fillIn, filterLevels, isPlainName, matchesTopic } from './topic-rules.js'
+import { type FilterLevels, filterLevels, matchesTopic } from '../protocol/topics.js'
+import { covers, fillIn, isPlainName } from './topic-rules.js'
 
 export interface AccessUser {
   readonly username: string

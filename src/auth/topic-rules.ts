@@ -2,13 +2,7 @@
  * Topic filters as sets: does a filter match a topic name, does it cover another filter, and what becomes of `%c` and
  * `%u` in a rule. Nothing is ever built from a client's words but one literal level [CVE-2017-7650].
  */
-
-/** The levels of a filter; '+' and '#' are wildcards, everything else is literal. */
-export type FilterLevels = readonly string[]
-
-export function filterLevels(topicFilter: string): FilterLevels {
-  return topicFilter.split('/')
-}
+import type { FilterLevels } from '../protocol/topics.js'
 
 /** A name that may stand for one level of a topic. */
 export function isPlainName(name: string): boolean {
@@ -27,25 +21,6 @@ export function fillIn(levels: FilterLevels, clientId: string, username: string 
   if (levels.includes('%c') && !isPlainName(clientId)) return null
   if (levels.includes('%u') && (username === null || !isPlainName(username))) return null
   return levels.map((level) => (level === '%c' ? clientId : level === '%u' ? (username as string) : level))
-}
-
-/** @param topicName a topic name without wildcards. */
-export function matchesTopic(filter: FilterLevels, topicName: string): boolean {
-  const first = filter[0] as string
-  // [v5 MQTT-4.7.2-1] Wildcards at the first level do not match topics that begin with $.
-  if (topicName.charCodeAt(0) === 0x24 && (first === '+' || first === '#')) return false
-  let start = 0
-  for (const [index, level] of filter.entries()) {
-    // `a/#` matches `a` too: then the topic was used up one level earlier [v5 4.7.1.2].
-    if (level === '#') return true
-    if (start < 0) return false
-    const slash = topicName.indexOf('/', start)
-    const end = slash < 0 ? topicName.length : slash
-    if (level !== '+' && (level.length !== end - start || !topicName.startsWith(level, start))) return false
-    start = slash < 0 ? -1 : slash + 1
-    if (start < 0 && index === filter.length - 1) return true
-  }
-  return false
 }
 
 /** True when every topic that `inner` matches is matched by `outer` too. */

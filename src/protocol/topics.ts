@@ -63,6 +63,32 @@ export function hasWildcard(topicFilter: string): boolean {
   return topicFilter.includes('+') || topicFilter.includes('#')
 }
 
+/** The levels of a filter; '+' and '#' are wildcards, everything else is literal. */
+export type FilterLevels = readonly string[]
+
+export function filterLevels(topicFilter: string): FilterLevels {
+  return topicFilter.split('/')
+}
+
+/** @param topicName a topic name without wildcards. */
+export function matchesTopic(filter: FilterLevels, topicName: string): boolean {
+  const first = filter[0] as string
+  // [v5 MQTT-4.7.2-1] Wildcards at the first level do not match topics that begin with $.
+  if (topicName.charCodeAt(0) === 0x24 && (first === '+' || first === '#')) return false
+  let start = 0
+  for (const [index, level] of filter.entries()) {
+    // `a/#` matches `a` too: then the topic was used up one level earlier [v5 4.7.1.2].
+    if (level === '#') return true
+    if (start < 0) return false
+    const slash = topicName.indexOf('/', start)
+    const end = slash < 0 ? topicName.length : slash
+    if (level !== '+' && (level.length !== end - start || !topicName.startsWith(level, start))) return false
+    start = slash < 0 ? -1 : slash + 1
+    if (start < 0 && index === filter.length - 1) return true
+  }
+  return false
+}
+
 function sizeProblem(topic: string, limits: TopicLimits): string | undefined {
   const bytes = utf8ByteLength(topic)
   if (bytes > limits.topicBytesMax)

@@ -1,7 +1,8 @@
 /** Filters as sets, checked by example and against a naive enumeration. */
 import fc from 'fast-check'
 import t from 'tap'
-import { covers, fillIn, filterLevels, isPlainName, matchesTopic } from '../../../src/auth/topic-rules.js'
+import { filterLevels, matchesTopic } from '../../../src/protocol/topics.js'
+import { covers, fillIn, isPlainName } from '../../../src/auth/topic-rules.js'
 
 const matches = (filter: string, topicName: string) => matchesTopic(filterLevels(filter), topicName)
 const contains = (outer: string, inner: string) => covers(filterLevels(outer), filterLevels(inner))
