@@ -10,7 +10,7 @@ import type { Store, StoreEntry, StoreTable } from '../core/ports/store.js'
 import { readRecord } from '../core/record-reader.js'
 import { RecordWriter } from '../core/record-writer.js'
 import { readRetainedRow } from '../core/retained.js'
-import { readChunkRow, readSessionRow } from '../core/session-rows.js'
+import { NO_ACCOUNTS, readChunkRow, readSessionRow } from '../core/session-rows.js'
 import { keyNumber, topicKey } from '../core/store-keys.js'
 import type { ProblemList } from './problems.js'
 import { isEqual, walkRows } from './walk-rows.js'
@@ -85,7 +85,7 @@ export class RowCheck {
 
   #session({ key, value }: StoreEntry): void {
     const number = numberOf(key)
-    const { session } = readSessionRow(number, value, DEFAULT_LIMITS.queueWindowMessages)
+    const { session } = readSessionRow(number, value, DEFAULT_LIMITS.queueWindowMessages, NO_ACCOUNTS)
     const { queue, inflight, clientId } = session
     const place = { table: 'sessions', key } as const
     this.#checkAge(place, session.rowRecord, `the row of session ${number} ("${clientId}")`)
@@ -113,7 +113,7 @@ export class RowCheck {
     const number = keyNumber(key)
     const chunk = keyNumber(key.subarray(8))
     const place = { table: 'queues', key } as const
-    const copies = readChunkRow(value)
+    const copies = readChunkRow(value, NO_ACCOUNTS)
     const expected = this.#expected.get(number)
     const name = `chunk ${chunk} of the queue of session ${number}`
     if (expected === undefined) {

@@ -60,6 +60,7 @@ function receivePuback(state: BrokerState, connection: ClientConnection, session
   if (copy === undefined || copy.qos !== 1) return false
   finish(connection, session, copy)
   state.counters.deliveriesAcknowledged += 1
+  state.ledger.delivered(copy)
   if (!session.isDurable) return true
   state.touch(session)
   state.record.acknowledged(session.number, packetId, copy.messageId)
@@ -81,6 +82,7 @@ function receivePubrec(
   }
   const isAwaited = copy.state === 'sent'
   if (isAwaited) {
+    state.ledger.delivered(copy)
     if (session.isDurable) {
       state.touch(session)
       const { record } = state

@@ -24,6 +24,7 @@ import { receiveProduce, receiveProducerOpen } from './producers.js'
 import { receivePublish } from './publish.js'
 import { recover } from './replay.js'
 import { runRetained } from './retained.js'
+import { durableCopies } from './session-rows.js'
 import type { Session } from './session.js'
 import { applyDisconnected, detachConnection, dismiss, endSession, fireWill, purgeEnded } from './session-life.js'
 import { type BrokerPorts, BrokerState } from './state.js'
@@ -34,6 +35,8 @@ export class Broker {
   readonly #state: BrokerState
   readonly #checkpoint: Checkpoint
   #isCommitting = false
+  /** The commit under way has a journal record. */
+  #hasRecord = false
   #hasRecovered = false
 
   constructor(ports: BrokerPorts) {
@@ -75,6 +78,7 @@ export class Broker {
     const state = this.#state
     const { oldestRecord, journalRecords, journalBytes } = recover(state)
     this.#checkpoint.recovered(oldestRecord, journalBytes)
+    state.ledger.recovered(() => durableCopies(state))
     for (const session of [...state.sessions.values()]) {
       if (session.isConnected) this.#connectionLostInCrash(session, nowMs)
     }
@@ -251,7 +255,9 @@ export class Broker {
     const isPurging = purgeEnded(this.#state, nowMs)
     const isSweeping = this.#state.retainedSweep.run(this.#state, nowMs)
     const isForgetting = this.#state.keys.forget(nowMs, this.#state.pace.keysForgottenPerTurn)
-    return runRetained(this.#state, nowMs) || isPurging || isSweeping || isForgetting
+    const isClosingHour = this.#state.ledger.work(this.#state.pace.ledgerRowsPerCommit, this.#isCommitting)
+    const isMore = isPurging || isSweeping || isForgetting || isClosingHour
+    return runRetained(this.#state, nowMs) || isMore
   }
 
   /**
@@ -263,10 +269,14 @@ export class Broker {
     const state = this.#state
     const operations: StoreOperation[] = []
     state.producers.writeFacts(state.record)
-    if (!state.record.isEmpty) {
-      const { nextMessageId, nextSessionNumber } = state
+    const { ledger } = state
+    ledger.seal(nowMs, state.recordNumber, state.nextMessageId, operations)
+    this.#hasRecord = !state.record.isEmpty
+    if (this.#hasRecord) {
+      const { nextMessageId, nextSessionNumber, durableAtMs } = state
+      const counters = { nextMessageId, nextSessionNumber, nextAccountNumber: ledger.nextAccountNumber }
       const producers = state.producers.count
-      const value = state.record.seal({ atMs: Math.trunc(nowMs), nextMessageId, nextSessionNumber, producers })
+      const value = state.record.seal({ atMs: Math.trunc(nowMs), ...counters, producers, durableAtMs })
       operations.push({ kind: 'put', table: 'journal', key: numberKey(state.recordNumber), value })
       this.#checkpoint.recordSealed(value.length)
       state.recordNumber += 1
@@ -274,6 +284,7 @@ export class Broker {
     state.messages.removeRows(operations)
     state.keys.removeRows(operations)
     this.#checkpoint.addTo(operations, state.recordNumber - 1)
+    ledger.addTo(operations, state.pace.ledgerRowsPerCommit)
     if (operations.length === 0) {
       // Nothing to wait for: acknowledgements leave at once, so they count no longer.
       for (const connection of state.acknowledgingOpen) connection.unacknowledgedOpen = 0
@@ -291,17 +302,19 @@ export class Broker {
   }
 
   /** The commit taken last is durable. */
-  committed(_nowMs: number): void {
+  committed(nowMs: number): void {
     assert(this.#isCommitting, 'a commit was under way')
     this.#isCommitting = false
+    if (this.#hasRecord) this.#state.durableAtMs = Math.trunc(nowMs)
     this.#checkpoint.committed()
+    this.#state.ledger.hours.committed()
     for (const connection of this.#state.acknowledgingSealed) connection.unacknowledgedSealed = 0
     this.#state.acknowledgingSealed = []
   }
 
-  /** A checkpoint is under way: go on committing even when no packets come. */
+  /** A checkpoint is under way, or an hour is being closed: go on committing even when no packets come. */
   get isCheckpointing(): boolean {
-    return this.#checkpoint.isRunning
+    return this.#checkpoint.isRunning || this.#state.ledger.hours.isClosing
   }
 
   /** Starts folding the whole journal into the tables. */
@@ -322,12 +335,14 @@ export class Broker {
       if (due.connection === null && !due.hasEnded) endSession(state, due, 'expired', nowMs)
     }
     state.retainedSweep.begin(state, nowMs)
+    state.ledger.handleTimeout(nowMs)
   }
 
   /** When `handleTimeout` has something to do; Infinity: never. */
   nextTimeoutMs(): number {
-    const { willDeadlines, sessionDeadlines, retainedSweep, keys } = this.#state
-    return Math.min(willDeadlines.nextMs(), sessionDeadlines.nextMs(), retainedSweep.nextMs(), keys.nextMs())
+    const { willDeadlines, sessionDeadlines, retainedSweep, keys, ledger } = this.#state
+    const sessionsMs = Math.min(willDeadlines.nextMs(), sessionDeadlines.nextMs())
+    return Math.min(sessionsMs, retainedSweep.nextMs(), keys.nextMs(), ledger.hours.nextMs())
   }
 
   /**

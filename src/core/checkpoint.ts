@@ -99,6 +99,7 @@ export class Checkpoint {
     if (!this.#foldSessions(operations, record)) return false
     if (!this.#state.producers.writeRows(target, record, this.#rowsMax, operations)) return false
     if (!this.#state.keys.writeRows(target, this.#rowsMax, operations)) return false
+    if (!this.#state.ledger.writeRows(target, record, this.#rowsMax, operations)) return false
     return writeRetainedRows(this.#state, target, record, this.#rowsMax, operations, this.#sealedRetained)
   }
 

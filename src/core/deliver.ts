@@ -92,7 +92,8 @@ export function deliverStored(
   terms: CopyTerms,
   nowMs: number,
 ): void {
-  const copy = new Copy(message.messageId, message, terms, message.byteLength)
+  const account = state.ledger.accountOf(session, message.topicName)
+  const copy = new Copy(message.messageId, message, terms, message.byteLength, account)
   const connection = session.connection
   if (
     connection !== null &&
@@ -101,7 +102,7 @@ export function deliverStored(
     hasRoom(state, session, connection)
   ) {
     const obstacle = obstacleTo(state, session, connection, message, copy, nowMs)
-    if (obstacle !== null) return lose(state, session, obstacle)
+    if (obstacle !== null) return lose(state, session, copy, obstacle)
     const packetId = session.allocatePacketId()
     noteEnqueued(state, session, message, copy, packetId)
     session.assign(copy, packetId)
@@ -111,7 +112,7 @@ export function deliverStored(
   const { queueMessagesMax, queueBytesMax } = state.limits
   if (session.queue.count >= queueMessagesMax || session.queue.byteLength + copy.byteLength > queueBytesMax) {
     state.ports.events.emit({ type: 'queue-full', clientId: session.clientId, queuedMessages: session.queue.count })
-    return lose(state, session, 'queue-full')
+    return lose(state, session, copy, 'queue-full')
   }
   noteEnqueued(state, session, message, copy, 0)
   if (!session.isDurable) message.compact()
@@ -119,6 +120,7 @@ export function deliverStored(
 }
 
 function noteEnqueued(state: BrokerState, session: Session, message: Message, copy: Copy, packetId: number): void {
+  state.ledger.enqueued(copy)
   if (!session.isDurable) {
     message.isKept = true
     return
@@ -126,15 +128,18 @@ function noteEnqueued(state: BrokerState, session: Session, message: Message, co
   state.touch(session)
   if (message.row === 'stored') state.messages.hold(message.messageId, state.recordNumber)
   else message.references += 1
-  state.record.enqueued(session.number, message.messageId, copy, copy.byteLength, packetId)
+  state.record.enqueued(session.number, message.messageId, copy, copy.byteLength, packetId, copy.account?.number ?? 0)
 }
 
-function lose(state: BrokerState, session: Session, reason: DropReason): void {
+/** A copy that gets no further: the books say that it came, and that it was dropped. */
+function lose(state: BrokerState, session: Session, copy: Copy, reason: DropReason): void {
   state.counters.dropped[reason] += 1
   session.addLost(reason, 1)
+  state.ledger.enqueued(copy)
+  state.ledger.dropped(copy, reason)
   if (!session.isDurable) return
   state.touch(session)
-  state.record.lost(session.number, reason)
+  state.record.lost(session.number, reason, copy.account?.number ?? 0, copy.byteLength)
 }
 
 /**
@@ -202,6 +207,8 @@ function pumpResend(state: BrokerState, session: Session, connection: ClientConn
 export function dropCopy(state: BrokerState, session: Session, copy: Copy, reason: DropReason): void {
   state.counters.dropped[reason] += 1
   session.addLost(reason, 1)
+  if (reason === 'session-ended') state.ledger.purged(copy)
+  else state.ledger.dropped(copy, reason)
   if (!session.isDurable) return
   state.touch(session)
   state.record.dropped(session.number, copy.messageId, reason)
@@ -219,12 +226,13 @@ function isResendTooLarge(connection: ClientConnection, copy: Copy, message: Mes
 
 function dropInflight(state: BrokerState, session: Session, copy: Copy): void {
   session.removeInflight(copy.packetId)
-  if (session.isDurable) {
-    state.touch(session)
-    state.record.acknowledged(session.number, copy.packetId, copy.messageId)
-    state.messages.release(copy.messageId, state.recordNumber)
-  }
-  lose(state, session, 'too-large')
+  state.counters.dropped['too-large'] += 1
+  session.addLost('too-large', 1)
+  state.ledger.dropped(copy, 'too-large')
+  if (!session.isDurable) return
+  state.touch(session)
+  state.record.droppedInflight(session.number, copy.packetId, copy.messageId, 'too-large')
+  state.messages.release(copy.messageId, state.recordNumber)
 }
 
 function send(

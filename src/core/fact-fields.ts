@@ -3,6 +3,7 @@ import { assert } from '../base/assert.js'
 import type { ByteReader } from '../base/byte-reader.js'
 import type { ByteWriter } from '../base/byte-writer.js'
 import type { DropReason, QoS, WillMessage } from '../protocol/packets.js'
+import { DROP_REASONS } from './drop-reasons.js'
 import type { CopyTerms } from './message.js'
 import { readProperties, readQoS, writeProperties } from './stored-body.js'
 
@@ -19,44 +20,38 @@ export interface SubscribedFact {
   readonly isRetainedPending: boolean
 }
 
-export const DROP_REASONS: readonly DropReason[] = [
-  'expired',
-  'queue-full',
-  'not-authorized',
-  'too-large',
-  'slow-consumer',
-  'session-ended',
-  'offline',
-]
+const TERMS = { RETAIN: 4, IDENTIFIERS: 8, SHARED: 16, ASSIGNED: 32, ACCOUNT: 64 } as const
 
-const TERMS = { RETAIN: 4, IDENTIFIERS: 8, SHARED: 16, ASSIGNED: 32 } as const
-
-export function writeTerms(writer: ByteWriter, terms: CopyTerms, packetId: number): void {
+/** @param account -1: the reader knows it. */
+export function writeTerms(writer: ByteWriter, terms: CopyTerms, packetId: number, account: number): void {
   let flags: number = terms.qos
   if (terms.retain) flags |= TERMS.RETAIN
   if (terms.subscriptionIdentifiers !== null) flags |= TERMS.IDENTIFIERS
   if (terms.sharedSubscriptionNumber !== 0) flags |= TERMS.SHARED
   if (packetId !== 0) flags |= TERMS.ASSIGNED
+  if (account >= 0) flags |= TERMS.ACCOUNT
   writer.u8(flags)
   if (packetId !== 0) writer.varint(packetId)
   if (terms.sharedSubscriptionNumber !== 0) writer.varint(terms.sharedSubscriptionNumber)
+  if (account >= 0) writer.varint(account)
   if (terms.subscriptionIdentifiers === null) return
   writer.varint(terms.subscriptionIdentifiers.length)
   for (const identifier of terms.subscriptionIdentifiers) writer.varint(identifier)
 }
 
-export function readTerms(reader: ByteReader): { terms: CopyTerms; packetId: number } {
+export function readTerms(reader: ByteReader): { terms: CopyTerms; packetId: number; account: number } {
   const flags = reader.u8()
   const qos = flags & 3
   assert(qos === 1 || qos === 2, 'a stored copy has QoS 1 or 2')
   const packetId = flags & TERMS.ASSIGNED ? reader.varint() : 0
   const sharedSubscriptionNumber = flags & TERMS.SHARED ? reader.varint() : 0
+  const account = flags & TERMS.ACCOUNT ? reader.varint() : -1
   let subscriptionIdentifiers: number[] | null = null
   if (flags & TERMS.IDENTIFIERS) {
     subscriptionIdentifiers = Array.from({ length: reader.varint() }, () => reader.varint())
   }
   const retain = (flags & TERMS.RETAIN) !== 0
-  return { terms: { qos, retain, subscriptionIdentifiers, sharedSubscriptionNumber }, packetId }
+  return { terms: { qos, retain, subscriptionIdentifiers, sharedSubscriptionNumber }, packetId, account }
 }
 
 const SUBSCRIPTION = { NO_LOCAL: 4, RETAIN_AS_PUBLISHED: 8, SHARED: 64, RETAINED_PENDING: 128 } as const

@@ -3,16 +3,17 @@
  * `record-reader.ts` are its two halves. Reading one consults neither clock nor chance, so replaying it gives the same
  * state everywhere.
  *
- * Record: [format u8][atMs][nextMessageId][nextSessionNumber][producers, since format 2], then facts, each
- * [type u8][fields].
+ * Record: [format u8][atMs][nextMessageId][nextSessionNumber], since format 2 [producers][nextAccountNumber][durableAtMs],
+ * then facts, each [type u8][fields].
  */
 import type { DropReason, ProducerRefusal, WillMessage } from '../protocol/packets.js'
 import type { SubscribedFact } from './fact-fields.js'
+import type { Tally } from './ledger/tally.js'
 import type { CopyTerms } from './message.js'
 import type { ProducedFact } from './producer-rows.js'
 import type { StoredBody } from './stored-body.js'
 
-/** This build reads every format from 1 on; what is new in 2 are facts about producers and idempotency keys. */
+/** This build reads every format from 1 on; new in 2: facts about producers, idempotency keys and the ledger. */
 export const RECORD_FORMAT = 2
 
 export const FactType = {
@@ -44,13 +45,26 @@ export const FactType = {
   PRODUCER_REFUSED: 30,
   PRODUCER_CONFIRMED: 31,
   KEY_USED: 32,
+  LEDGER_ACCOUNT: 24,
+  LEDGER: 25,
+  HOUR_CLOSED: 26,
+  DROPPED_INFLIGHT: 40,
+  MOVED_INFLIGHT: 41,
 } as const
 
 /** What happens to each fact of a record, in order. Sessions go by their number. */
 export interface FactHandler {
-  message(messageId: number, body: StoredBody): void
+  /** @param account of its publisher; 0: nobody publishes it now, or nothing is counted. */
+  message(messageId: number, body: StoredBody, account: number): void
   /** A copy of `messageId`; `packetId` 0: it waits in the queue, else it is in flight under that id. */
-  enqueued(session: number, messageId: number, terms: CopyTerms, byteLength: number, packetId: number): void
+  enqueued(
+    session: number,
+    messageId: number,
+    terms: CopyTerms,
+    byteLength: number,
+    packetId: number,
+    account: number,
+  ): void
   /** The head of the queue is in flight under this id. */
   assigned(session: number, packetId: number): void
   acknowledged(session: number, packetId: number, messageId: number): void
@@ -62,9 +76,13 @@ export interface FactHandler {
   /** The head of the queue ended undelivered. */
   dropped(session: number, messageId: number, reason: DropReason): void
   /** A copy never got into the queue. */
-  lost(session: number, reason: DropReason): void
+  lost(session: number, reason: DropReason, account: number, byteLength: number): void
   /** The head of the queue left for another member of its share group. */
   moved(session: number, messageId: number): void
+  /** A copy in flight ended: the client takes less than it once did. */
+  droppedInflight(session: number, packetId: number, messageId: number, reason: DropReason): void
+  /** A copy in flight left for another member of its share group. */
+  movedInflight(session: number, packetId: number, messageId: number): void
   sessionOpened(session: number, clientId: string, username: string | null): void
   sessionConnected(session: number, sessionExpiryIntervalSec: number, will: WillMessage | null): void
   sessionDisconnected(session: number, atMs: number, sessionExpiryIntervalSec: number, willDueAtMs: number): void
@@ -85,10 +103,14 @@ export interface FactHandler {
   producerConfirmed(producerId: Uint8Array, sequence: number): void
   /** An idempotency key stands for this content from `atMs` on; both are hashes of 16 bytes. */
   keyUsed(key: Uint8Array, content: Uint8Array, atMs: number): void
+  ledgerAccount(account: number, clientId: string, topicClass: string, isTransient: boolean): void
+  /** What the facts of this record come to in one account, and the hour they belong to. */
+  ledger(hour: number, account: number, tally: Tally): void
+  hourClosed(hour: number, digest: Uint8Array): void
 }
 
 /** What a MESSAGE fact leaves out. */
-export const MESSAGE_FLAG = { SAME_TOPIC: 4, EXPIRES: 8, PROPERTIES: 16 } as const
+export const MESSAGE_FLAG = { SAME_TOPIC: 4, EXPIRES: 8, PROPERTIES: 16, ACCOUNT: 32 } as const
 
 export interface RecordHeader {
   readonly atMs: number
@@ -96,4 +118,7 @@ export interface RecordHeader {
   readonly nextSessionNumber: number
   /** Producers that were ever opened. */
   readonly producers: number
+  readonly nextAccountNumber: number
+  /** When the commit of the record before was done; 0: not known, as after a restart. */
+  readonly durableAtMs: number
 }

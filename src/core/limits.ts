@@ -88,6 +88,28 @@ export const DEFAULT_FEATURES: BrokerFeatures = Object.freeze({
   responseInformationPrefix: null,
 } satisfies BrokerFeatures)
 
+/** What is counted, and how long it is kept; each is an option of the same name under `ledger`. */
+export interface LedgerOptions {
+  /** False: nothing is counted. Switched on again, the books begin with the copies that are there then. */
+  readonly enabled: boolean
+  /** Topic filters: a message is in the class of the first that matches, else in that of its first topic level. */
+  readonly topicClasses: readonly string[]
+  /** Classes in use at a time; what comes beyond them is in class `*`. */
+  readonly topicClassesMax: number
+  /** Pairs of client and topic class with something to count; clients beyond them are counted as `*`. */
+  readonly accountsMax: number
+  /** Rows of accounts are kept so long; rows of hours stay. */
+  readonly retentionHours: number
+}
+
+export const DEFAULT_LEDGER: LedgerOptions = Object.freeze({
+  enabled: true,
+  topicClasses: [],
+  topicClassesMax: 256,
+  accountsMax: 200_000,
+  retentionHours: 2_160,
+} satisfies LedgerOptions)
+
 /**
  * How much background work one commit or turn takes on. Not options: tests make them small, to be everywhere at once.
  */
@@ -108,6 +130,8 @@ export interface WorkPace {
   readonly retainedSweptPerTurn: number
   /** Idempotency keys whose time is over, per turn. */
   readonly keysForgottenPerTurn: number
+  /** Rows of the ledger written, read or removed per commit or turn. */
+  readonly ledgerRowsPerCommit: number
 }
 
 export const DEFAULT_PACE: WorkPace = Object.freeze({
@@ -118,6 +142,7 @@ export const DEFAULT_PACE: WorkPace = Object.freeze({
   purgedPerTurn: 1_000,
   retainedSweptPerTurn: 500,
   keysForgottenPerTurn: 500,
+  ledgerRowsPerCommit: 512,
 } satisfies WorkPace)
 
 export const DEFAULT_LIMITS: BrokerLimits = Object.freeze({

@@ -4,6 +4,7 @@
  */
 import type { Publication, WireCache } from '../protocol/codec.js'
 import type { PublishProperties, QoS } from '../protocol/packets.js'
+import type { Account } from './ledger/account.js'
 
 const NO_BYTES = new Uint8Array(0)
 
@@ -81,13 +82,15 @@ export class Copy {
   /** Number of the shared subscription it came through, 0: none. */
   readonly sharedSubscriptionNumber: number
   readonly byteLength: number
+  /** Where it is counted; null: it came while nothing was counted. */
+  readonly account: Account | null
   state: CopyState = 'queued'
   packetId = 0
   deliverySequence = 0
   /** Sent on the connection that is up now: counts against the client's Receive Maximum. */
   isOnWire = false
 
-  constructor(messageId: number, message: Message | null, how: CopyTerms, byteLength: number) {
+  constructor(messageId: number, message: Message | null, how: CopyTerms, byteLength: number, account: Account | null) {
     this.messageId = messageId
     this.message = message
     this.qos = how.qos
@@ -95,6 +98,7 @@ export class Copy {
     this.subscriptionIdentifiers = how.subscriptionIdentifiers
     this.sharedSubscriptionNumber = how.sharedSubscriptionNumber
     this.byteLength = byteLength
+    this.account = account
   }
 }
 

@@ -11,6 +11,7 @@ import { acknowledge } from './answer.js'
 import type { ClientConnection } from './connection.js'
 import type { KeyUse } from './idempotency-keys.js'
 import { deliverQoS0, deliverStored, isQueueFull } from './deliver.js'
+import type { Account } from './ledger/account.js'
 import { Message, TransientPublication } from './message.js'
 import { clearRetained, isRetainedFull, setRetained } from './retained.js'
 import type { Session } from './session.js'
@@ -44,6 +45,7 @@ export function receivePublish(
   packet.topicName = resolveTopicName(state, connection, packet)
   if (packet.qos === 2 && session.receipts.has(packet.packetId)) {
     state.counters.duplicatesRefused += 1
+    state.ledger.duplicate(session, packet.topicName)
     acknowledge(state, connection, PacketType.PUBREC, packet.packetId, ReasonCode.SUCCESS)
     return
   }
@@ -52,7 +54,7 @@ export function receivePublish(
   if (use && state.keys.look(use, nowMs) === 'known') return acknowledgeAgain(state, connection, session, packet)
   const refusal = refusalOf(state, session, packet) ?? (use === undefined ? null : keyRefusal(state, use, nowMs))
   if (refusal?.isBreach === true) throw new ProtocolError(refusal.reasonCode, refusal.detail)
-  if (refusal !== null) return refuse(state, connection, packet, refusal)
+  if (refusal !== null) return refuse(state, connection, session, packet, refusal)
   if (use) noteKey(state, use, nowMs)
   if (packet.qos === 2) addReceipt(state, connection, session, packet.packetId)
   packet.properties = forwardedProperties(packet.properties)
@@ -210,9 +212,16 @@ function isAnyQueueFull(state: BrokerState, publisher: Session, what: Publishing
 }
 
 /** QoS 0 has no answer to carry the code; MQTT 3.1.1 has none at all and gets a plain ack [v5 3.3.5, 3.1.1 3.3.5-2]. */
-function refuse(state: BrokerState, connection: ClientConnection, packet: PublishPacket, refusal: Refusal): void {
+function refuse(
+  state: BrokerState,
+  connection: ClientConnection,
+  session: Session,
+  packet: PublishPacket,
+  refusal: Refusal,
+): void {
   state.counters.publishesRefused += 1
   if (packet.qos === 0) return
+  state.ledger.refused(session, packet.topicName, refusal.reasonCode)
   const type = packet.qos === 1 ? PacketType.PUBACK : PacketType.PUBREC
   acknowledge(state, connection, type, packet.packetId, refusal.reasonCode, refusal.detail)
 }
@@ -231,9 +240,14 @@ export function publish(state: BrokerState, what: Publishing, publisher: Session
     else setRetained(state, what, expiresAtMs)
   }
   const matches = state.tree.match(what.topicName)
-  if (matches.plain.length === 0 && matches.groups.length === 0) return false
+  const isRouted = matches.plain.length > 0 || matches.groups.length > 0
+  const account =
+    what.qos === 0
+      ? null
+      : state.ledger.accepted(publisher, what.topicName, what.topicName.length + what.payload.length, isRouted)
+  if (!isRouted) return false
   if (what.qos === 0) fanOutTransient(state, what, matches, publisher, expirySec)
-  else fanOutStored(state, what, what.qos, matches, publisher, expiresAtMs, nowMs)
+  else fanOutStored(state, what, what.qos, matches, publisher, account, expiresAtMs, nowMs)
   return true
 }
 
@@ -276,10 +290,11 @@ function fanOutStored(
   qos: 1 | 2,
   matches: Matches<Session>,
   publisher: Session | null,
+  account: Account | null,
   expiresAtMs: number,
   nowMs: number,
 ): void {
-  const message = openMessage(state, what, qos, expiresAtMs)
+  const message = openMessage(state, what, qos, expiresAtMs, account)
   const expirySec = expiresAtMs === 0 ? -1 : Math.max(0, Math.round((expiresAtMs - nowMs) / 1_000))
   const { plain, groups } = matches
   for (let index = 0; index < plain.length; index += 1) {
@@ -314,17 +329,21 @@ function fanOutStored(
   if (message.references > 0) state.messages.add(message, state.recordNumber)
 }
 
-/** A stored message gets its id and its fact in the open record; copies follow. */
+/**
+ * A stored message gets its id and its fact in the open record; copies follow.
+ * @param account of its publisher; null: nobody publishes it now.
+ */
 export function openMessage(
   state: BrokerState,
   what: { topicName: string; payload: Uint8Array; properties: PublishProperties | null },
   qos: 1 | 2,
   expiresAtMs: number,
+  account: Account | null,
 ): Message {
   const messageId = state.nextMessageId
   state.nextMessageId += 1
   const message = new Message(messageId, what.topicName, what.payload, what.properties, qos, expiresAtMs)
-  state.record.message(messageId, message)
+  state.record.message(messageId, message, account === null ? 0 : account.number)
   state.counters.messagesStored += 1
   return message
 }

@@ -3,6 +3,7 @@ import { assert } from '../base/assert.js'
 import { ByteReader } from '../base/byte-reader.js'
 import { readDropReason, readOptionalText, readSubscription, readTerms, readWill } from './fact-fields.js'
 import { type FactHandler, FactType, MESSAGE_FLAG, RECORD_FORMAT, type RecordHeader } from './facts.js'
+import { Tally } from './ledger/tally.js'
 import type { CopyTerms } from './message.js'
 import { readProduced, readRefusal } from './producer-rows.js'
 import { readBody, readProperties, readQoS } from './stored-body.js'
@@ -13,56 +14,74 @@ export function readRecord(record: Uint8Array, handler: FactHandler): RecordHead
   const format = reader.u8()
   const isKnown = format >= 1 && format <= RECORD_FORMAT
   assert(isKnown, `journal record of format ${format}: this build reads 1 to ${RECORD_FORMAT}`)
-  const header = {
-    atMs: reader.varint(),
-    nextMessageId: reader.varint(),
-    nextSessionNumber: reader.varint(),
-    producers: format >= 2 ? reader.varint() : 0,
+  const header = readHeader(reader, format)
+  const last: LastFacts = {
+    hasLedger: format > 1,
+    messageId: 0,
+    topicName: '',
+    publisher: 0,
+    session: 0,
+    packetId: 0,
+    account: 0,
+    hour: 0,
   }
-  const last: LastFacts = { messageId: 0, topicName: '', session: 0, packetId: 0 }
   while (!reader.isAtEnd) {
     const type = reader.u8()
     if (type === FactType.MESSAGE) readMessage(reader, last, handler)
     else if (type === FactType.ENQUEUED) readEnqueued(reader, last, handler)
     else if (type === FactType.ENQUEUED_NEXT_QOS_1) readEnqueuedNext(1, reader, last, handler)
     else if (type === FactType.ENQUEUED_NEXT_QOS_2) readEnqueuedNext(2, reader, last, handler)
-    else if (!readRun(type, reader, handler) && !readCopyFact(type, reader, handler)) {
-      if (!readProducerFact(type, reader, handler)) readOtherFact(type, reader, handler)
-    }
+    else if (readRun(type, reader, handler) || readCopyFact(type, reader, last, handler)) continue
+    else if (readLedgerFact(type, reader, last, handler) || readProducerFact(type, reader, handler)) continue
+    else readOtherFact(type, reader, handler)
   }
   return header
 }
 
+function readHeader(reader: ByteReader, format: number): RecordHeader {
+  const counters = { atMs: reader.varint(), nextMessageId: reader.varint(), nextSessionNumber: reader.varint() }
+  if (format === 1) return { ...counters, producers: 0, nextAccountNumber: 1, durableAtMs: 0 }
+  const producers = reader.varint()
+  return { ...counters, producers, nextAccountNumber: reader.varint(), durableAtMs: reader.varint() }
+}
+
 /** What the facts so far let the next ones leave out. */
 interface LastFacts {
+  readonly hasLedger: boolean
   messageId: number
   topicName: string
+  publisher: number
   session: number
   packetId: number
+  account: number
+  hour: number
 }
 
 function readMessage(reader: ByteReader, last: LastFacts, handler: FactHandler): void {
   const flags = reader.u8()
   const step = reader.varint()
   last.messageId = step === 0 ? reader.varint() : last.messageId + step
+  if (flags & MESSAGE_FLAG.ACCOUNT) last.publisher = reader.varint()
   if (!(flags & MESSAGE_FLAG.SAME_TOPIC)) last.topicName = reader.text()
   const payload = reader.bytes()
   const expiresAtMs = flags & MESSAGE_FLAG.EXPIRES ? reader.varint() : 0
   const properties = flags & MESSAGE_FLAG.PROPERTIES ? readProperties(reader) : null
-  const { messageId, topicName } = last
-  handler.message(messageId, { topicName, payload, qos: readQoS(flags & 3), expiresAtMs, properties })
+  const { messageId, topicName, publisher } = last
+  handler.message(messageId, { topicName, payload, qos: readQoS(flags & 3), expiresAtMs, properties }, publisher)
 }
 
 function readEnqueued(reader: ByteReader, last: LastFacts, handler: FactHandler): void {
   const session = reader.varint()
   const ownMessageId = reader.varint()
-  const { terms, packetId } = readTerms(reader)
+  const { terms, packetId, account } = readTerms(reader)
   const byteLength = reader.varint()
+  if (account >= 0) last.account = account
   if (packetId !== 0) {
     last.session = session
     last.packetId = packetId
   }
-  handler.enqueued(session, ownMessageId === 0 ? last.messageId : ownMessageId, terms, byteLength, packetId)
+  const messageId = ownMessageId === 0 ? last.messageId : ownMessageId
+  handler.enqueued(session, messageId, terms, byteLength, packetId, last.account)
 }
 
 const PLAIN_TERMS: Readonly<Record<1 | 2, CopyTerms>> = {
@@ -72,7 +91,7 @@ const PLAIN_TERMS: Readonly<Record<1 | 2, CopyTerms>> = {
 
 function readEnqueuedNext(qos: 1 | 2, reader: ByteReader, last: LastFacts, handler: FactHandler): void {
   last.packetId += 1
-  handler.enqueued(last.session, last.messageId, PLAIN_TERMS[qos], reader.varint(), last.packetId)
+  handler.enqueued(last.session, last.messageId, PLAIN_TERMS[qos], reader.varint(), last.packetId, last.account)
 }
 
 function readRun(type: number, reader: ByteReader, handler: FactHandler): boolean {
@@ -94,7 +113,7 @@ function readRun(type: number, reader: ByteReader, handler: FactHandler): boolea
 }
 
 /** Facts of the form [session][number]…, about copies and receipts. */
-function readCopyFact(type: number, reader: ByteReader, handler: FactHandler): boolean {
+function readCopyFact(type: number, reader: ByteReader, { hasLedger }: LastFacts, handler: FactHandler): boolean {
   switch (type) {
     case FactType.RECEIPT_ADDED:
       handler.receiptAdded(reader.varint(), reader.varint())
@@ -102,11 +121,39 @@ function readCopyFact(type: number, reader: ByteReader, handler: FactHandler): b
     case FactType.DROPPED:
       handler.dropped(reader.varint(), reader.varint(), readDropReason(reader.u8()))
       return true
-    case FactType.LOST:
-      handler.lost(reader.varint(), readDropReason(reader.varint()))
+    case FactType.LOST: {
+      const session = reader.varint()
+      const reason = readDropReason(reader.varint())
+      handler.lost(session, reason, hasLedger ? reader.varint() : 0, hasLedger ? reader.varint() : 0)
       return true
+    }
     case FactType.MOVED:
       handler.moved(reader.varint(), reader.varint())
+      return true
+    case FactType.DROPPED_INFLIGHT:
+      handler.droppedInflight(reader.varint(), reader.varint(), reader.varint(), readDropReason(reader.u8()))
+      return true
+    case FactType.MOVED_INFLIGHT:
+      handler.movedInflight(reader.varint(), reader.varint(), reader.varint())
+      return true
+    default:
+      return false
+  }
+}
+
+function readLedgerFact(type: number, reader: ByteReader, last: LastFacts, handler: FactHandler): boolean {
+  switch (type) {
+    case FactType.LEDGER_ACCOUNT:
+      handler.ledgerAccount(reader.varint(), reader.text(), reader.text(), reader.u8() === 1)
+      return true
+    case FactType.LEDGER: {
+      const hour = reader.varint()
+      if (hour !== 0) last.hour = hour
+      handler.ledger(last.hour, reader.varint(), Tally.read(reader))
+      return true
+    }
+    case FactType.HOUR_CLOSED:
+      handler.hourClosed(reader.varint(), reader.bytes())
       return true
     default:
       return false

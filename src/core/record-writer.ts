@@ -5,15 +5,10 @@
  */
 import { ByteWriter } from '../base/byte-writer.js'
 import type { DropReason, ProducerRefusal, WillMessage } from '../protocol/packets.js'
-import {
-  DROP_REASONS,
-  type SubscribedFact,
-  writeOptionalText,
-  writeSubscription,
-  writeTerms,
-  writeWill,
-} from './fact-fields.js'
+import { DROP_REASONS } from './drop-reasons.js'
+import { type SubscribedFact, writeOptionalText, writeSubscription, writeTerms, writeWill } from './fact-fields.js'
 import { type FactHandler, FactType, MESSAGE_FLAG, RECORD_FORMAT, type RecordHeader } from './facts.js'
+import type { Tally } from './ledger/tally.js'
 import type { CopyTerms } from './message.js'
 import { type ProducedFact, writeProduced, writeRefusal } from './producer-rows.js'
 import { type StoredBody, writeBody, writeProperties } from './stored-body.js'
@@ -26,8 +21,11 @@ export class RecordWriter implements FactHandler {
   readonly #writer = new ByteWriter(4_096)
   #lastMessageId = 0
   #lastTopicName = ''
+  #lastPublisher = 0
   #lastEnqueuedSession = 0
   #lastEnqueuedPacketId = 0
+  #lastEnqueuedAccount = 0
+  #lastHour = 0
   /** Neighbouring facts of one type about one session, not written yet. */
   #runType = 0
   #runSession = 0
@@ -43,7 +41,7 @@ export class RecordWriter implements FactHandler {
     return this.#writer.length === 0 && this.#runCount === 0
   }
 
-  message(messageId: number, body: StoredBody): void {
+  message(messageId: number, body: StoredBody, account: number): void {
     this.#begin(FactType.MESSAGE)
     const writer = this.#writer
     const { topicName, payload, qos, expiresAtMs, properties } = body
@@ -52,19 +50,31 @@ export class RecordWriter implements FactHandler {
     if (isSameTopic) flags |= MESSAGE_FLAG.SAME_TOPIC
     if (expiresAtMs !== 0) flags |= MESSAGE_FLAG.EXPIRES
     if (properties !== null) flags |= MESSAGE_FLAG.PROPERTIES
+    if (account !== this.#lastPublisher) flags |= MESSAGE_FLAG.ACCOUNT
     writer.u8(flags)
     // 0: an older message again, by its own id.
     writer.varint(messageId > this.#lastMessageId ? messageId - this.#lastMessageId : 0)
     if (messageId <= this.#lastMessageId) writer.varint(messageId)
+    if (account !== this.#lastPublisher) writer.varint(account)
     if (!isSameTopic) writer.text(topicName)
     writer.bytes(payload)
     if (expiresAtMs !== 0) writer.varint(expiresAtMs)
     if (properties !== null) writeProperties(writer, properties)
     this.#lastMessageId = messageId
     this.#lastTopicName = topicName
+    this.#lastPublisher = account
   }
 
-  enqueued(session: number, messageId: number, terms: CopyTerms, byteLength: number, packetId: number): void {
+  enqueued(
+    session: number,
+    messageId: number,
+    terms: CopyTerms,
+    byteLength: number,
+    packetId: number,
+    account: number,
+  ): void {
+    const isSameAccount = account === this.#lastEnqueuedAccount
+    this.#lastEnqueuedAccount = account
     const isCurrent = messageId === this.#lastMessageId
     const isNext =
       packetId !== 0 && session === this.#lastEnqueuedSession && packetId === this.#lastEnqueuedPacketId + 1
@@ -73,7 +83,7 @@ export class RecordWriter implements FactHandler {
       this.#lastEnqueuedSession = session
       this.#lastEnqueuedPacketId = packetId
     }
-    if (isCurrent && isNext && isPlain) {
+    if (isCurrent && isNext && isPlain && isSameAccount) {
       this.#begin(terms.qos === 1 ? FactType.ENQUEUED_NEXT_QOS_1 : FactType.ENQUEUED_NEXT_QOS_2)
       this.#writer.varint(byteLength)
       return
@@ -82,7 +92,7 @@ export class RecordWriter implements FactHandler {
     const writer = this.#writer
     writer.varint(session)
     writer.varint(isCurrent ? 0 : messageId)
-    writeTerms(writer, terms, packetId)
+    writeTerms(writer, terms, packetId, isSameAccount ? -1 : account)
     writer.varint(byteLength)
   }
 
@@ -108,11 +118,22 @@ export class RecordWriter implements FactHandler {
     this.#pair(FactType.DROPPED, session, messageId)
     this.#writer.u8(DROP_REASONS.indexOf(reason))
   }
-  lost(session: number, reason: DropReason): void {
+  lost(session: number, reason: DropReason, account: number, byteLength: number): void {
     this.#pair(FactType.LOST, session, DROP_REASONS.indexOf(reason))
+    this.#writer.varint(account)
+    this.#writer.varint(byteLength)
   }
   moved(session: number, messageId: number): void {
     this.#pair(FactType.MOVED, session, messageId)
+  }
+  droppedInflight(session: number, packetId: number, messageId: number, reason: DropReason): void {
+    this.#pair(FactType.DROPPED_INFLIGHT, session, packetId)
+    this.#writer.varint(messageId)
+    this.#writer.u8(DROP_REASONS.indexOf(reason))
+  }
+  movedInflight(session: number, packetId: number, messageId: number): void {
+    this.#pair(FactType.MOVED_INFLIGHT, session, packetId)
+    this.#writer.varint(messageId)
   }
   sessionOpened(session: number, clientId: string, username: string | null): void {
     this.#begin(FactType.SESSION_OPENED)
@@ -187,24 +208,48 @@ export class RecordWriter implements FactHandler {
     this.#writer.varint(atMs)
   }
 
+  ledgerAccount(account: number, clientId: string, topicClass: string, isTransient: boolean): void {
+    this.#begin(FactType.LEDGER_ACCOUNT)
+    this.#writer.varint(account)
+    this.#writer.text(clientId)
+    this.#writer.text(topicClass)
+    this.#writer.u8(isTransient ? 1 : 0)
+  }
+  ledger(hour: number, account: number, tally: Tally): void {
+    // 0: the hour of the fact before; a record has one.
+    this.#pair(FactType.LEDGER, hour === this.#lastHour ? 0 : hour, account)
+    this.#lastHour = hour
+    tally.write(this.#writer)
+  }
+  hourClosed(hour: number, digest: Uint8Array): void {
+    this.#begin(FactType.HOUR_CLOSED)
+    this.#writer.varint(hour)
+    this.#writer.bytes(digest)
+  }
+
   /** The finished record; the writer starts the next one. */
   seal(header: RecordHeader): Uint8Array {
     this.#flushRun()
     const facts = this.#writer.take()
-    const head = new ByteWriter(32)
+    const head = new ByteWriter(48)
     head.u8(RECORD_FORMAT)
     head.varint(header.atMs)
     head.varint(header.nextMessageId)
     head.varint(header.nextSessionNumber)
     head.varint(header.producers)
+    head.varint(header.nextAccountNumber)
+    head.varint(header.durableAtMs)
     const front = head.take()
     const record = new Uint8Array(front.length + facts.length)
     record.set(front)
     record.set(facts, front.length)
     this.#lastMessageId = 0
     this.#lastTopicName = ''
+    this.#lastPublisher = 0
     this.#lastEnqueuedSession = 0
     this.#lastEnqueuedPacketId = 0
+    this.#lastEnqueuedAccount = 0
+    this.#lastHour = 0
     return record
   }
 

@@ -6,6 +6,7 @@ import { assert } from '../base/assert.js'
 import type { DropReason, ProducerRefusal, WillMessage } from '../protocol/packets.js'
 import type { SubscribedFact } from './fact-fields.js'
 import type { FactHandler } from './facts.js'
+import type { Tally } from './ledger/tally.js'
 import { Copy, type CopyTerms, Message } from './message.js'
 import type { Producer } from './producer.js'
 import { applyProduced, type ProducedFact } from './producer-rows.js'
@@ -26,6 +27,7 @@ export interface Recovered {
 }
 
 export function recover(state: BrokerState): Recovered {
+  state.ledger.load()
   loadSessions(state)
   loadRetained(state)
   state.keys.load(state.ports.store)
@@ -44,12 +46,18 @@ export function recover(state: BrokerState): Recovered {
   state.producers.recovered()
   const next = oldestRecord + journalRecords
   state.recordNumber = Math.max(1, next)
+  state.ledger.replayed(state.nextMessageId)
   return { oldestRecord: Math.max(1, oldestRecord), journalRecords, journalBytes }
 }
 
 function loadSessions(state: BrokerState): void {
   for (const { key, value } of state.ports.store.entries({ table: 'sessions' })) {
-    const { session, subscriptions } = readSessionRow(keyNumber(key), value, state.limits.queueWindowMessages)
+    const { session, subscriptions } = readSessionRow(
+      keyNumber(key),
+      value,
+      state.limits.queueWindowMessages,
+      state.ledger,
+    )
     registerSession(state, session)
     for (const fact of subscriptions) {
       const { isRetainedPending, ...rest } = fact
@@ -88,6 +96,7 @@ class Replay implements FactHandler {
     this.#state.nextMessageId = header.nextMessageId
     this.#state.nextSessionNumber = header.nextSessionNumber
     this.#state.producers.count = header.producers
+    this.#state.ledger.nextAccountNumber = header.nextAccountNumber
   }
 
   /** The session, if it exists and its row lacks this record. */
@@ -104,12 +113,19 @@ class Replay implements FactHandler {
     this.#isMessageStored = this.#state.messages.isStored(messageId)
   }
 
-  enqueued(number: number, messageId: number, terms: CopyTerms, byteLength: number, packetId: number): void {
+  enqueued(
+    number: number,
+    messageId: number,
+    terms: CopyTerms,
+    byteLength: number,
+    packetId: number,
+    account: number,
+  ): void {
     this.#hold(messageId)
     const session = this.#session(number)
     if (session === null) return
     const message = this.#message?.messageId === messageId && !this.#isMessageStored ? this.#message : null
-    const copy = new Copy(messageId, message, terms, byteLength)
+    const copy = new Copy(messageId, message, terms, byteLength, this.#state.ledger.ofStoredCopy(account))
     if (packetId === 0) session.queue.push(copy)
     else session.assign(copy, packetId)
   }
@@ -173,6 +189,19 @@ class Replay implements FactHandler {
     const copy = session.queue.shift(queueLoader(this.#state, session))
     assert(copy?.messageId === messageId, 'the copy that ended was the head of the queue')
     return session
+  }
+
+  droppedInflight(number: number, packetId: number, messageId: number, reason: DropReason): void {
+    this.#state.messages.release(messageId, this.#record)
+    const session = this.#session(number)
+    if (session === null) return
+    session.removeInflight(packetId)
+    session.addLost(reason, 1)
+  }
+
+  movedInflight(number: number, packetId: number, messageId: number): void {
+    this.#state.messages.release(messageId, this.#record)
+    this.#session(number)?.removeInflight(packetId)
   }
 
   lost(number: number, reason: DropReason): void {
@@ -275,5 +304,18 @@ class Replay implements FactHandler {
 
   keyUsed(key: Uint8Array, content: Uint8Array, atMs: number): void {
     this.#state.keys.used(key, content, atMs, this.#record)
+  }
+
+  ledgerAccount(account: number, clientId: string, topicClass: string, isTransient: boolean): void {
+    this.#state.ledger.replayAccount(account, clientId, topicClass, isTransient, this.#record)
+  }
+
+  ledger(hour: number, account: number, tally: Tally): void {
+    this.#state.ledger.replayTally(hour, account, tally, this.#record)
+  }
+
+  /** Its row is in the same commit. */
+  hourClosed(hour: number): void {
+    assert(hour <= this.#state.ledger.hours.lastClosed, 'a closed hour has its row')
   }
 }

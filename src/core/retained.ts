@@ -241,6 +241,7 @@ function sendRetained(
     { topicName, payload, properties: properties as PublishProperties | null },
     granted,
     message.expiresAtMs,
+    null,
   )
   const terms = { qos: granted, retain: true, subscriptionIdentifiers: identifiers, sharedSubscriptionNumber: 0 }
   deliverStored(state, session, stored, terms, nowMs)

@@ -198,10 +198,10 @@ export function endSession(
   const inflight = session.inflight.inOrder()
   const purgedMessages = inflight.length + session.queue.count
   applyEnded(state, session)
-  for (const copy of inflight) redispatchInflight(state, session, copy, nowMs)
+  const moved = new Set(inflight.filter((copy) => redispatchInflight(state, session, copy, nowMs)))
   if (session.isDurable) {
     state.touch(session)
-    const held = inflight.filter((copy) => copy.state === 'sent').map((copy) => copy.messageId)
+    const held = inflight.filter((copy) => copy.state === 'sent' && !moved.has(copy)).map((copy) => copy.messageId)
     state.record.sessionEnded(session.number, held)
     for (const messageId of held) state.messages.release(messageId, state.recordNumber)
     // Now and not with the next slice: what is published next must not overtake it in the group [v5 4.6.0-5].
@@ -234,11 +234,21 @@ export function applyEnded(state: BrokerState, session: Session): void {
 /**
  * QoS 1 in flight through a shared subscription goes to another member; QoS 2 must not: the first member may have it
  * already [v5 MQTT-4.8.2-5].
+ * @returns whether it did.
  */
-function redispatchInflight(state: BrokerState, session: Session, copy: Copy, nowMs: number): void {
-  if (copy.state === 'released') return // PUBREC said that it arrived.
-  if (copy.qos === 1 && moveToGroup(state, session, copy, nowMs)) return
-  state.counters.dropped['session-ended'] += 1
+function redispatchInflight(state: BrokerState, session: Session, copy: Copy, nowMs: number): boolean {
+  if (copy.state === 'released') return false // PUBREC said that it arrived.
+  if (copy.qos === 2 || !moveToGroup(state, session, copy, nowMs)) {
+    state.counters.dropped['session-ended'] += 1
+    state.ledger.abandoned(copy)
+    return false
+  }
+  if (session.isDurable) {
+    state.touch(session)
+    state.record.movedInflight(session.number, copy.packetId, copy.messageId)
+    state.messages.release(copy.messageId, state.recordNumber)
+  }
+  return true
 }
 
 /** @returns false when it came through no group, or nobody else is in the group. */
@@ -255,7 +265,7 @@ function moveToGroup(state: BrokerState, session: Session, copy: Copy, nowMs: nu
   const sharedSubscriptionNumber = held?.subscriptionNumber ?? 0
   // A session that ends with its connection held it: what durable sessions had of it may be gone, row and journal too.
   const isNew = !session.isDurable && !state.messages.isYoung(message)
-  if (isNew) message = openMessage(state, message, message.qos as 1 | 2, message.expiresAtMs)
+  if (isNew) message = openMessage(state, message, message.qos as 1 | 2, message.expiresAtMs, null)
   const { qos, retain } = copy
   deliverStored(
     state,
@@ -265,6 +275,7 @@ function moveToGroup(state: BrokerState, session: Session, copy: Copy, nowMs: nu
     nowMs,
   )
   if (isNew && message.references > 0) state.messages.add(message, state.recordNumber)
+  state.ledger.moved(copy)
   return true
 }
 

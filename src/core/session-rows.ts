@@ -6,8 +6,8 @@ import { assert } from '../base/assert.js'
 import { ByteReader } from '../base/byte-reader.js'
 import { ByteWriter } from '../base/byte-writer.js'
 import type { ChunkLoader } from './delivery-queue.js'
+import { DROP_REASONS } from './drop-reasons.js'
 import {
-  DROP_REASONS,
   readOptionalText,
   readSubscription,
   readTerms,
@@ -18,6 +18,7 @@ import {
   writeTerms,
   writeWill,
 } from './fact-fields.js'
+import type { Ledger } from './ledger/ledger.js'
 import { Copy, type CopyState } from './message.js'
 import type { StoreOperation } from './ports/store.js'
 import { StoreError } from './ports/store.js'
@@ -101,13 +102,23 @@ function sessionRow(session: Session, record: number): Uint8Array {
   return writer.take()
 }
 
+/** Who knows the accounts that stored copies name. */
+export type CopyAccounts = Pick<Ledger, 'ofStoredCopy'>
+/** For whoever looks at rows alone. */
+export const NO_ACCOUNTS: CopyAccounts = { ofStoredCopy: () => null }
+
 export interface RestoredSession {
   readonly session: Session
   readonly subscriptions: readonly SubscribedFact[]
 }
 
 /** Lean: bodies of messages stay on disk, chunks of the queue too. */
-export function readSessionRow(number: number, row: Uint8Array, windowCopies: number): RestoredSession {
+export function readSessionRow(
+  number: number,
+  row: Uint8Array,
+  windowCopies: number,
+  ledger: CopyAccounts,
+): RestoredSession {
   const reader = new ByteReader(row)
   const record = reader.varint()
   const flags = reader.u8()
@@ -124,12 +135,18 @@ export function readSessionRow(number: number, row: Uint8Array, windowCopies: nu
   const subscriptions = readList(reader, readSubscription)
   for (const packetId of readList(reader, readNumber)) session.addReceipt(packetId)
   for (const [reason, count] of readList(reader, readLost)) session.addLost(reason, count)
-  for (const copy of readList(reader, readInflight)) session.restoreInflight(copy)
+  for (const copy of readList(reader, (each) => readInflight(each, ledger))) session.restoreInflight(copy)
   const firstChunk = reader.varint()
   const nextChunk = reader.varint()
   const coldCount = reader.varint()
   const byteLength = reader.varint()
-  session.queue.restore(readList(reader, readCopy), firstChunk, nextChunk, coldCount, byteLength)
+  session.queue.restore(
+    readList(reader, (each) => readCopy(each, ledger)),
+    firstChunk,
+    nextChunk,
+    coldCount,
+    byteLength,
+  )
   const formerShares = readList(reader, readFormerShare)
   if (formerShares.length > 0) session.formerShares = new Map(formerShares)
   session.rowFirstChunk = firstChunk
@@ -145,15 +162,15 @@ export function queueLoader(state: BrokerState, session: Session): ChunkLoader {
       if (row === undefined) {
         throw new StoreError('STORE_CORRUPT', `chunk ${chunk} of the queue of session ${session.number} is missing`)
       }
-      return readChunkRow(row)
+      return readChunkRow(row, state.ledger)
     },
   }
 }
 
 /** The copies of a chunk of a queue, oldest first. */
-export function readChunkRow(row: Uint8Array): readonly Copy[] {
+export function readChunkRow(row: Uint8Array, ledger: CopyAccounts): readonly Copy[] {
   const reader = new ByteReader(row)
-  const copies = readList(reader, readCopy)
+  const copies = readList(reader, (each) => readCopy(each, ledger))
   assert(reader.isAtEnd, 'a chunk of a queue is read to its end')
   return copies
 }
@@ -180,22 +197,35 @@ function readLost(reader: ByteReader): [(typeof DROP_REASONS)[number], number] {
 
 function writeCopy(writer: ByteWriter, copy: Copy): void {
   writer.varint(copy.messageId)
-  writeTerms(writer, copy, copy.packetId)
+  writeTerms(writer, copy, copy.packetId, copy.state === 'released' ? 0 : (copy.account?.number ?? 0))
   writer.varint(copy.byteLength)
 }
 
-function readCopy(reader: ByteReader): Copy {
+function readCopy(reader: ByteReader, ledger: CopyAccounts): Copy {
   const messageId = reader.varint()
-  const { terms, packetId } = readTerms(reader)
-  const copy = new Copy(messageId, null, terms, reader.varint())
+  const { terms, packetId, account } = readTerms(reader)
+  const copy = new Copy(messageId, null, terms, reader.varint(), ledger.ofStoredCopy(Math.max(0, account)))
   copy.packetId = packetId
   return copy
 }
 
-function readInflight(reader: ByteReader): Copy {
-  const copy = readCopy(reader)
+function readInflight(reader: ByteReader, ledger: CopyAccounts): Copy {
+  const copy = readCopy(reader, ledger)
   copy.deliverySequence = reader.varint()
   const state: CopyState = reader.u8() === 1 ? 'released' : 'sent'
   copy.state = state
   return copy
+}
+
+/** Every copy of a durable session that is neither done nor released, from disk where it must be. */
+export function* durableCopies(state: BrokerState): IterableIterator<Copy> {
+  for (const session of state.sessionsByNumber.values()) {
+    if (!session.isDurable) continue
+    for (const copy of session.inflight.inOrder()) if (copy.state === 'sent') yield copy
+    yield* session.queue.inMemory()
+    const loader = queueLoader(state, session)
+    for (let chunk = session.queue.firstChunk; chunk < session.queue.nextChunk; chunk += 1) {
+      yield* loader.loadChunk(chunk)
+    }
+  }
 }

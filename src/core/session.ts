@@ -8,6 +8,7 @@ import { PACKET_ID_MAX, type DropReason, type QoS, type WillMessage } from '../p
 import type { ClientConnection } from './connection.js'
 import { DeliveryQueue } from './delivery-queue.js'
 import { InflightTable } from './inflight-table.js'
+import type { Account } from './ledger/account.js'
 import type { Copy } from './message.js'
 
 export interface SessionSubscription {
@@ -40,6 +41,8 @@ export class Session {
   /** Its end is written; what it still holds is being purged. */
   hasEnded = false
   connection: ClientConnection | null = null
+  /** The account of the ledger that was used for it last. */
+  account: Account | null = null
   /** In the journal's view: there was a connection. After a restart it is gone, and the Will is due. */
   isConnected = false
   sessionExpiryIntervalSec = 0

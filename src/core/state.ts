@@ -11,10 +11,13 @@ import {
   type BrokerLimits,
   DEFAULT_FEATURES,
   DEFAULT_IDEMPOTENCY,
+  DEFAULT_LEDGER,
   DEFAULT_PACE,
   type IdempotencyOptions,
+  type LedgerOptions,
   type WorkPace,
 } from './limits.js'
+import { Ledger } from './ledger/ledger.js'
 import { MessageTable } from './message-table.js'
 import type { Access, AuthenticationStep } from './ports/access.js'
 import { BrokerCounters, type EventSink } from './ports/events.js'
@@ -33,6 +36,8 @@ export interface BrokerPorts {
   readonly features?: BrokerFeatures
   /** Default: `DEFAULT_IDEMPOTENCY`. */
   readonly idempotency?: IdempotencyOptions
+  /** Default: `DEFAULT_LEDGER`. */
+  readonly ledger?: LedgerOptions
   readonly access: Access
   readonly store: Store
   readonly events: EventSink
@@ -56,6 +61,7 @@ export class BrokerState {
   readonly counters = new BrokerCounters()
   /** The facts since the last commit. */
   readonly record = new RecordWriter()
+  readonly ledger: Ledger
   readonly messages: MessageTable
   readonly producers: ProducerTable
   readonly keys: IdempotencyKeys
@@ -83,6 +89,8 @@ export class BrokerState {
   recordNumber = 1
   nextMessageId = 1
   nextSessionNumber = 1
+  /** When the commit of the newest durable record was done; 0: not since the start. */
+  durableAtMs = 0
   /** Connections with a PUBACK that waits for a commit. */
   acknowledgingOpen: ClientConnection[] = []
   acknowledgingSealed: ClientConnection[] = []
@@ -93,6 +101,7 @@ export class BrokerState {
     this.limits = ports.limits
     this.features = ports.features ?? DEFAULT_FEATURES
     this.pace = { ...DEFAULT_PACE, ...ports.pace }
+    this.ledger = new Ledger(ports.ledger ?? DEFAULT_LEDGER, this.record, ports.store)
     this.messages = new MessageTable(ports.store)
     this.producers = new ProducerTable(ports.store)
     this.keys = new IdempotencyKeys(ports.idempotency ?? DEFAULT_IDEMPOTENCY)

@@ -33,3 +33,21 @@ function writeNumber(key: Uint8Array, offset: number, value: number): void {
     rest = Math.floor(rest / 256)
   }
 }
+
+/** Hour in four bytes, then account number. */
+export function hourAccountKey(hour: number, account: number): Uint8Array {
+  const key = new Uint8Array(12)
+  for (let index = 0; index < 4; index += 1) key[index] = (hour >>> (24 - 8 * index)) & 0xff
+  writeNumber(key, 4, account)
+  return key
+}
+
+export function accountOfKey(key: Uint8Array): number {
+  return keyNumber(key.subarray(4))
+}
+
+export function hourOfKey(key: Uint8Array): number {
+  let hour = 0
+  for (let index = 0; index < 4; index += 1) hour = hour * 256 + (key[index] ?? 0)
+  return hour
+}

@@ -17,7 +17,7 @@ t.test('nobody asks: an expired one is gone all the same, and makes room for ano
   t.equal(host.core.retainedCount, 2)
   host.advance(1)
   t.equal(host.core.retainedCount, 1)
-  t.equal(host.core.nextTimeoutMs(), Number.POSITIVE_INFINITY, 'nothing else will expire')
+  t.equal(host.core.state.retainedSweep.nextMs(), Number.POSITIVE_INFINITY, 'nothing else will expire')
   retain(host, 'new')
   t.equal(host.core.retainedCount, 2)
   t.equal(host.core.state.retainedBytes, 'kept'.length + 'new'.length + 2)

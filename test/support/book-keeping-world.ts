@@ -8,7 +8,7 @@ import { Breach, Ledger } from './book-keeping.js'
 import { Consumer, type ConsumerOptions } from './book-keeping-consumer.js'
 import { BookedProducer } from './book-keeping-producer.js'
 import { Publisher } from './book-keeping-publisher.js'
-import { checkStore, copyStore, durableState, recoveredState, rowCounts } from './durable-state.js'
+import { checkLedger, checkStore, copyStore, durableState, recoveredState, rowCounts } from './durable-state.js'
 import { FakeClock } from './fake-clock.js'
 import { Random } from './random.js'
 import { TestBroker, type TestBrokerOptions } from './test-broker.js'
@@ -173,16 +173,19 @@ export class World {
     const survivor = store.crash(surviving)
     checkStore(survivor)
     this.host = new TestBroker({ ...this.#options, store: survivor })
+    checkLedger(this.host.core.state)
   }
 
   /** Whatever is durable now says the same to a broker that starts from it as to the one that runs. */
   #compare(): void {
     this.#settle()
     this.comparisons += 1
-    const live = durableState(this.host.core.state)
+    const { state } = this.host.core
+    const hour = state.ledger.hours.nextMs() === Number.POSITIVE_INFINITY ? 0 : state.ledger.hours.current
+    const live = durableState(state, hour)
     const copy = copyStore(this.host.store)
     checkStore(copy)
-    const recovered = recoveredState(copy, this.host.core.state.ports)
+    const recovered = recoveredState(copy, state.ports, hour)
     assertSame(live, recovered, 'after a restart')
   }
 

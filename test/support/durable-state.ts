@@ -7,6 +7,9 @@ import { verifyStore } from '../../src/audit/verify-store.js'
 import { STORE_TABLES, type Store, type StoreTable } from '../../src/core/ports/store.js'
 import { recover } from '../../src/core/replay.js'
 import type { Session, SessionSubscription } from '../../src/core/session.js'
+import type { Account } from '../../src/core/ledger/account.js'
+import type { Copy } from '../../src/core/message.js'
+import { durableCopies } from '../../src/core/session-rows.js'
 import { type BrokerPorts, BrokerState } from '../../src/core/state.js'
 import { topicKey } from '../../src/core/store-keys.js'
 import { readRetainedRow } from '../../src/core/retained.js'
@@ -43,13 +46,17 @@ function describeSubscription(subscription: SessionSubscription): string {
 }
 
 /** What a broker that starts on this store knows, before time goes on for it. */
-export function recoveredState(store: Store, ports: BrokerPorts): object {
+export function recoveredState(store: Store, ports: BrokerPorts, hour = 0): object {
   const state = new BrokerState({ ...ports, store })
   recover(state)
-  return durableState(state)
+  return durableState(state, hour, false)
 }
 
-export function durableState(state: BrokerState): object {
+/**
+ * @param hour of the ledger whose accounts are told in detail; those of other hours may be written and gone.
+ * @param hasTransient copies of sessions without rows are there, and not only in the books.
+ */
+export function durableState(state: BrokerState, hour = 0, hasTransient = true): object {
   const sessions = [...state.sessionsByNumber.values()].filter(({ isDurable }) => isDurable)
   sessions.sort((a, b) => a.number - b.number)
   const retained = [...state.retained.iterate('#')].map((message) => {
@@ -63,7 +70,9 @@ export function durableState(state: BrokerState): object {
     .map((session) => describeSession(state, session))
   const { count } = state.producers
   const producers = { count, each: describeProducers(state) }
-  return { sessions: described, retained: retained.sort(), nextMessageId, references: references(state), producers }
+  checkLedger(state, hasTransient)
+  const told = { ledger: ledgerState(state, hour), producers }
+  return { sessions: described, retained: retained.sort(), nextMessageId, references: references(state), ...told }
 }
 
 function describeProducers(state: BrokerState): object[] {
@@ -78,6 +87,46 @@ function describeProducers(state: BrokerState): object[] {
     state.producers.release(producer)
     return { name, username, epoch, sequence, accepted, refused, digest, refusals: [...refusals] }
   })
+}
+
+function ledgerState({ ledger }: BrokerState, hour: number): object[] {
+  return [...ledger.accounts.values()]
+    .filter((account) => account.queued > 0 || (account.hour !== 0 && account.hour === hour))
+    .sort((one, other) => one.number - other.number)
+    .map((account) => {
+      const { number, clientId, isTransient, queued, queuedBytes } = account
+      const inHour = account.hour === hour ? { opening: account.opening, totals: account.totals.entries() } : {}
+      return { number, clientId, isTransient, topicClass: account.topicClass?.name, queued, queuedBytes, ...inHour }
+    })
+}
+
+/** Every account balances, and what it says is queued is what sessions hold. Only while no commit is under way. */
+export function checkLedger(state: BrokerState, hasTransient = true): void {
+  const held = new Map<Account | null, { count: number; bytes: number }>()
+  const hold = ({ account, byteLength }: Copy) => {
+    const { count, bytes } = held.get(account) ?? { count: 0, bytes: 0 }
+    held.set(account, { count: count + 1, bytes: bytes + byteLength })
+  }
+  for (const copy of durableCopies(state)) hold(copy)
+  for (const session of state.sessionsByNumber.values()) {
+    if (session.isDurable) continue
+    for (const copy of session.inflight.inOrder()) if (copy.state === 'sent') hold(copy)
+    for (const copy of session.queue.inMemory()) hold(copy)
+  }
+  for (const [account, { count }] of held) {
+    if (account === null) throw new Breach(`${count} copies are in no account`)
+    if (state.ledger.accounts.get(account.number) !== account) throw new Breach(`account ${account.number} is gone`)
+  }
+  for (const account of state.ledger.accounts.values()) {
+    const { count, bytes } = held.get(account) ?? { count: 0, bytes: 0 }
+    const queued = account.queued + account.open.balance(0)
+    const queuedBytes = account.queuedBytes + account.open.balance(1)
+    if (account.isTransient && !hasTransient) continue
+    if (queued === count && queuedBytes === bytes) continue
+    const { number, clientId } = account
+    const [booked, found] = [`${queued} copies (${queuedBytes} bytes)`, `${count} (${bytes} bytes)`]
+    throw new Breach(`account ${number} of ${clientId} has ${booked}, sessions have ${found}`)
+  }
 }
 
 /** Copies per message according to the sessions; also checks that the table counts the same. */

@@ -22,6 +22,9 @@ export const STORE_TABLES = [
   'retained',
   'producers',
   'keys',
+  'accounts',
+  'ledger',
+  'hours',
 ] as const
 export type StoreTable = (typeof STORE_TABLES)[number]
 

@@ -7,7 +7,7 @@ import { Copy } from '../../../src/core/message.js'
 const TERMS = { qos: 1, retain: false, subscriptionIdentifiers: null, sharedSubscriptionNumber: 0 } as const
 
 function copyOf(packetId: number, deliverySequence: number): Copy {
-  const copy = new Copy(deliverySequence, null, TERMS, 1)
+  const copy = new Copy(deliverySequence, null, TERMS, 1, null)
   copy.packetId = packetId
   copy.deliverySequence = deliverySequence
   return copy

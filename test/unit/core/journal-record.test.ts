@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import type { FactHandler } from '../../../src/core/facts.js'
+import { Tally } from '../../../src/core/ledger/tally.js'
 import { readRecord } from '../../../src/core/record-reader.js'
 import { RecordWriter } from '../../../src/core/record-writer.js'
 
@@ -54,14 +55,32 @@ const refusal = fc.record(
   { sequence: bigId, reasonCode: fc.nat(255), reasonString: fc.constant('not here') },
   { requiredKeys: ['sequence', 'reasonCode'] },
 )
+const account = fc.constantFrom(0, 3, 3, 3, 70_000)
+const tally = fc
+  .tuple(fc.nat(5), fc.nat(1), bigId, fc.array(fc.tuple(fc.integer({ min: 6, max: 319 }), bigId)))
+  .map(([accepted, enqueued, deliveredBytes, rest]) => {
+    const sum = Object.assign(new Tally(), { accepted, enqueued, deliveredBytes })
+    for (const [slot, count] of rest) sum.add(slot, count)
+    return sum
+  })
 
 const call: fc.Arbitrary<Call> = fc.oneof(
-  fc.tuple(fc.constant('message' as const), bigId, body),
-  fc.tuple(fc.constant('enqueued' as const), id, bigId, terms, fc.nat(200), fc.oneof(packetId, fc.constant(0))),
+  fc.tuple(fc.constant('message' as const), bigId, body, account),
+  fc.tuple(
+    fc.constant('enqueued' as const),
+    id,
+    bigId,
+    terms,
+    fc.nat(200),
+    fc.oneof(packetId, fc.constant(0)),
+    account,
+  ),
   fc.tuple(fc.constantFrom('assigned' as const, 'completed', 'receiptAdded', 'receiptRemoved'), id, packetId),
   fc.tuple(fc.constantFrom('acknowledged' as const, 'released'), id, packetId, bigId),
   fc.tuple(fc.constant('dropped' as const), id, bigId, reason),
-  fc.tuple(fc.constant('lost' as const), id, reason),
+  fc.tuple(fc.constant('lost' as const), id, reason, account, fc.nat(200)),
+  fc.tuple(fc.constant('droppedInflight' as const), id, packetId, bigId, reason),
+  fc.tuple(fc.constant('movedInflight' as const), id, packetId, bigId),
   fc.tuple(fc.constant('moved' as const), id, bigId),
   fc.tuple(fc.constant('sessionOpened' as const), id, fc.constant('client'), fc.option(fc.constant('user'))),
   fc.tuple(fc.constant('sessionConnected' as const), id, fc.nat(), will),
@@ -78,6 +97,9 @@ const call: fc.Arbitrary<Call> = fc.oneof(
   fc.tuple(fc.constant('producerRefused' as const), producerId, refusal),
   fc.tuple(fc.constant('producerConfirmed' as const), producerId, bigId),
   fc.tuple(fc.constant('keyUsed' as const), producerId, producerId, fc.nat()),
+  fc.tuple(fc.constant('ledgerAccount' as const), bigId, fc.constant('client'), topicName, fc.boolean()),
+  fc.tuple(fc.constant('ledger' as const), fc.constantFrom(472_222, 472_222, 472_223), bigId, tally),
+  fc.tuple(fc.constant('hourClosed' as const), id, fc.uint8Array({ minLength: 32, maxLength: 32 })),
 )
 
 /** Neighbours of one kind, as a busy broker writes them. */
@@ -94,11 +116,20 @@ const run: fc.Arbitrary<Call[]> = fc
 /** A message and its copies, one after the other. */
 const stream: fc.Arbitrary<Call[]> = fc.tuple(body, bigId, id, id).map(([content, from, session, count]) =>
   Array.from({ length: count }, (_, step): Call[] => [
-    ['message', from + step, content],
-    ['enqueued', session, from + step, PLAIN, 67, step + 1],
+    ['message', from + step, content, session],
+    ['enqueued', session, from + step, PLAIN, 67, step + 1, step < count / 2 ? 3 : 4],
   ]).flat(),
 )
 const PLAIN = { qos: 1, retain: false, subscriptionIdentifiers: null, sharedSubscriptionNumber: 0 } as const
+
+const HEADER = {
+  atMs: 5,
+  nextMessageId: 6,
+  nextSessionNumber: 7,
+  producers: 8,
+  nextAccountNumber: 8,
+  durableAtMs: 9,
+} as const
 
 function write(writer: RecordWriter, calls: readonly Call[]): void {
   const methods = writer as unknown as Record<string, (...args: unknown[]) => void>
@@ -124,6 +155,7 @@ function read(record: Uint8Array): Call[] {
 function plain(calls: readonly Call[]): string {
   return JSON.stringify(calls, (_key, value) => {
     if (value instanceof Uint8Array) return [...value]
+    if (value instanceof Tally) return value.entries()
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
     return Object.fromEntries(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)))
   })
@@ -144,7 +176,7 @@ t.test('what is written is what is read, record after record', async (t) => {
       const calls = parts.flat()
       write(writer, calls)
       if (writer.isEmpty !== (calls.length === 0)) return false
-      const record = writer.seal({ atMs: 5, nextMessageId: 6, nextSessionNumber: 7, producers: 8 })
+      const record = writer.seal(HEADER)
       return plain(read(record)) === plain(calls) && writer.isEmpty
     }),
     { numRuns: 3_000 },
@@ -157,10 +189,10 @@ t.test('a stream of small messages and its acknowledgements cost little more tha
   const payloads = new Uint8Array(64)
   const content = { topicName: 'bench/telemetry', payload: payloads, qos: 1, expiresAtMs: 0, properties: null } as const
   for (let step = 1; step <= 1_000; step += 1) {
-    writer.message(step + 1_000_000, content)
-    writer.enqueued(3, step + 1_000_000, PLAIN, 79, step)
+    writer.message(step + 1_000_000, content, 7)
+    writer.enqueued(3, step + 1_000_000, PLAIN, 79, step, 8)
   }
   for (let step = 1; step <= 1_000; step += 1) writer.acknowledged(3, step, step + 1_000_000)
-  const record = writer.seal({ atMs: 1, nextMessageId: 2, nextSessionNumber: 3, producers: 4 })
+  const record = writer.seal(HEADER)
   t.ok(record.length < 1_000 * 72, `${record.length} bytes for 1,000 messages of 64 bytes`)
 })
