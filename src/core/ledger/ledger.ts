@@ -61,7 +61,10 @@ export class Ledger {
     return this.#classes.size
   }
 
-  /** The account of this client in the class of this topic; null when the ledger is off. @param session null: the broker. */
+  /**
+   * The account of this client in the class of this topic; null when the ledger is off.
+   * @param session null: the broker itself.
+   */
   accountOf(session: Session | null, topicName: string): Account | null {
     if (!this.isEnabled) return null
     const topicClass = this.#classes.of(topicName)

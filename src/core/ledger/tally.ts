@@ -1,5 +1,5 @@
 /**
- * Counters of the ledger, by slot. The six that every message moves are plain fields; the rest is rare and shares a map.
+ * Counters of the ledger, by slot. The six that every message moves are plain fields; the rest is rare and in a map.
  * A tally is what happened since the last commit, or in an hour; it decides nothing.
  *
  * Encoding, in journal facts and in rows: [mask u8: which of the six are there][their varints], and with bit 6
