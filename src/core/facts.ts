@@ -3,8 +3,8 @@
  * `record-reader.ts` are its two halves. Reading one consults neither clock nor chance, so replaying it gives the same
  * state everywhere.
  *
- * Record: [format u8][atMs][nextMessageId][nextSessionNumber], since format 2 [producers][nextAccountNumber][durableAtMs],
- * then facts, each [type u8][fields].
+ * Record: [format u8][atMs][nextMessageId][nextSessionNumber], since format 2 [producers][nextAccountNumber]
+ * [durableAtMs], then facts, each [type u8][fields].
  */
 import type { DropReason, ProducerRefusal, WillMessage } from '../protocol/packets.js'
 import type { SubscribedFact } from './fact-fields.js'
