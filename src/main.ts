@@ -113,6 +113,7 @@ function assemble(options: Options, access: Access, log: Log, store: Store, inca
   const broker: Broker = new Broker({
     limits: options.limits,
     idempotency: options.producers,
+    ledger: options.ledger,
     features: options.mqtt,
     access,
     store,

@@ -11,8 +11,10 @@ import {
   type BrokerLimits,
   DEFAULT_FEATURES,
   DEFAULT_IDEMPOTENCY,
+  DEFAULT_LEDGER,
   DEFAULT_LIMITS,
   type IdempotencyOptions,
+  type LedgerOptions,
 } from '../core/limits.js'
 import { topicFilterProblem } from '../protocol/topics.js'
 
@@ -190,6 +192,28 @@ const topicFilter = z
   .refine((filter) => topicFilterProblem(filter, { topicBytesMax: 1_600, topicLevelsMax: 1_024 }) === undefined)
   .meta({ allowed: 'a topic filter, with + and # each alone in their level and # only at the end' })
 
+const L = DEFAULT_LEDGER
+const ledger = {
+  enabled: flag(L.enabled, 'Counts every publication and copy at QoS 1 and 2 in the commit that makes it durable.'),
+  topicClasses: z.array(topicFilter).max(1_000).default([]).meta({
+    description:
+      'Topic filters: a message is counted under the first that matches its topic, else under its first topic level.',
+  }),
+  topicClassesMax: whole(L.topicClassesMax, 1, 100_000, 'Topic classes in use at a time; the rest is counted as `*`.'),
+  accountsMax: whole(
+    L.accountsMax,
+    1,
+    100_000_000,
+    'Pairs of client and topic class in use at a time; clients beyond them are counted as `*`.',
+  ),
+  retentionHours: whole(
+    L.retentionHours,
+    1,
+    1_000_000,
+    'Hours for which the numbers of each client are kept; the chain of hours stays.',
+  ),
+} satisfies Record<keyof LedgerOptions, z.ZodType>
+
 const user = z.strictObject({
   username,
   passwordHash: z
@@ -303,6 +327,7 @@ export const OPTIONS_SCHEMA = z.strictObject({
     ),
   }),
   producers: section(idempotency),
+  ledger: section(ledger),
   access: section({
     mode: word(
       ['allow-all', 'rules'],

@@ -150,6 +150,7 @@ export function endHandled(state: BrokerState, session: Session, deliverySequenc
     if (copy.deliverySequence > deliverySequence) return
     session.removeInflight(copy.packetId)
     state.counters.deliveriesAcknowledged += 1
+    if (copy.state === 'sent') state.ledger.delivered(copy)
     if (!session.isDurable) continue
     state.touch(session)
     if (copy.state === 'released') state.record.completed(session.number, copy.packetId)

@@ -43,6 +43,7 @@ export function acknowledge(
   reasonString: string | null = null,
 ): void {
   const { link } = connection
+  if (type === PacketType.PUBACK || type === PacketType.PUBREC) state.promisedOpen += 1
   if (reasonString !== null || connection.durability !== null) {
     const packet: AckPacket = { type, packetId, reasonCode, properties: null }
     explain(state, connection, packet, reasonString)

@@ -181,6 +181,9 @@ export function receiveProduce(
     return answer(connection, failed(handle, obstacle.reasonCode, producer, obstacle.detail))
   }
   state.counters.duplicatesRefused += known
+  for (let index = 0; index < known; index += 1) {
+    state.ledger.duplicate(session, (messages[index] as ProduceMessage).topicName)
+  }
   if (known < messages.length) store(state, session, producer, packet, known, nowMs)
   answer(connection, {
     type: PacketType.PRODUCED,
@@ -230,8 +233,12 @@ function store(
     const refusal = verdicts === null ? judge(state, session, message, null) : (verdicts[index] as Refusal)
     if (refusal === null) {
       producer.accepted += 1
+      state.promisedOpen += 1
       publish(state, message, session, nowMs)
-    } else refuse(state, producer, refusal)
+    } else {
+      state.ledger.refused(session, message.topicName, refusal.reasonCode)
+      refuse(state, producer, refusal)
+    }
   }
 }
 

@@ -85,9 +85,10 @@ function acknowledgeAgain(
   state: BrokerState,
   connection: ClientConnection,
   session: Session,
-  { qos, packetId }: PublishPacket,
+  { qos, packetId, topicName }: PublishPacket,
 ): void {
   state.counters.duplicatesRefused += 1
+  state.ledger.duplicate(session, topicName)
   if (qos === 2) addReceipt(state, connection, session, packetId)
   const type = qos === 1 ? PacketType.PUBACK : PacketType.PUBREC
   acknowledge(state, connection, type, packetId, ReasonCode.SUCCESS)

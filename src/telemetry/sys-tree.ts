@@ -14,6 +14,8 @@ export interface SysFigures {
   readonly publishesReceived: number
   readonly publishesSent: number
   readonly publishesDropped: number
+  /** Acknowledged, and lost if the power fails now. */
+  readonly publishesUnflushed: number
   readonly publishBytesReceived: number
   readonly publishBytesSent: number
   readonly socketsOpened: number
@@ -46,6 +48,7 @@ const COUNTS: Counted = {
   'messages/stored': ({ storedMessages }) => storedMessages,
   'messages/received': ({ packetsReceived }) => packetsReceived,
   'messages/sent': ({ packetsSent }) => packetsSent,
+  'messages/unflushed': ({ publishesUnflushed }) => publishesUnflushed,
   'store/messages/count': ({ storedMessages }) => storedMessages,
   'store/messages/bytes': ({ storedBytes }) => storedBytes,
   'subscriptions/count': ({ subscriptions }) => subscriptions,

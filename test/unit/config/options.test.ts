@@ -4,7 +4,7 @@ import { OPTION_ROWS, OptionsError, type OptionsInput, parseOptions } from '../.
 import { type BrokerLimits, DEFAULT_LIMITS } from '../../../src/core/limits.js'
 
 const SECTIONS =
-  'dataDirectory, store, durability, listen, http, heartbeat, storage, limits, mqtt, producers, access, ' +
+  'dataDirectory, store, durability, listen, http, heartbeat, storage, limits, mqtt, producers, ledger, access, ' +
   'presence, sys, log'
 
 /** What a file may hold: anything. */

@@ -13,6 +13,7 @@ const NOTHING: SysFigures = {
   publishesReceived: 0,
   publishesSent: 0,
   publishesDropped: 0,
+  publishesUnflushed: 0,
   publishBytesReceived: 0,
   publishBytesSent: 0,
   socketsOpened: 0,
@@ -42,7 +43,7 @@ t.test('at first everything is said, then only what has changed', async (t) => {
   const { said } = sysTree()
   const first = said(1_000)
   t.match(first, { version: 'tallymq version 1.2.3', uptime: '0 seconds', 'retained messages/count': '0' })
-  t.equal(Object.keys(first).length, 2 + 23 + 2 + 9 * 3)
+  t.equal(Object.keys(first).length, 2 + 24 + 2 + 9 * 3)
   t.same(said(11_900, { subscriptions: 3 }), { uptime: '10 seconds', 'subscriptions/count': '3' })
   t.same(said(11_950, { subscriptions: 3 }), {}, 'nothing has changed')
 })
