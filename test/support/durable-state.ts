@@ -103,7 +103,10 @@ function ledgerState({ ledger }: BrokerState, hour: number): object[] {
 /** Every account balances, and what it says is queued is what sessions hold. Only while no commit is under way. */
 export function checkLedger(state: BrokerState, hasTransient = true): void {
   const held = new Map<Account | null, { count: number; bytes: number }>()
-  const hold = ({ account, byteLength }: Copy) => {
+  const isForStrangers = (each: Account) => each.clientId === '*' && each.topicClass?.name === '*' && !each.isTransient
+  const strangers = [...state.ledger.accounts.values()].find(isForStrangers) ?? null
+  const hold = ({ account: own, byteLength }: Copy) => {
+    const account = own ?? strangers
     const { count, bytes } = held.get(account) ?? { count: 0, bytes: 0 }
     held.set(account, { count: count + 1, bytes: bytes + byteLength })
   }

@@ -11,6 +11,7 @@
 import {
   type BrokerFeatures,
   type BrokerLimits,
+  type LedgerOptions,
   DEFAULT_FEATURES,
   DEFAULT_IDEMPOTENCY,
   DEFAULT_LIMITS,
@@ -49,6 +50,7 @@ export interface TestBrokerOptions {
   limits?: Partial<BrokerLimits>
   features?: Partial<BrokerFeatures>
   pace?: Partial<WorkPace>
+  ledger?: LedgerOptions
   idempotency?: Partial<IdempotencyOptions>
   access?: Access
   store?: Store
@@ -96,6 +98,7 @@ export class TestBroker {
       ids: { randomId: () => `id-${++this.#ids}` },
       presence: options.presence ?? false,
       ...(options.pace === undefined ? {} : { pace: options.pace }),
+      ...(options.ledger === undefined ? {} : { ledger: options.ledger }),
       authenticating: (connection, pending) => {
         void pending.then((result) => this.core.authenticated(connection, result, this.clock.nowMs()))
       },
