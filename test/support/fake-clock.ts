@@ -19,6 +19,11 @@ export class FakeClock implements Timers {
     return { cancel: () => this.#timers.delete(timer) }
   }
 
+  /** As when somebody sets the wall clock, backwards too. Nothing runs. */
+  set(nowMs: number): void {
+    this.#nowMs = nowMs
+  }
+
   /** Moves on, running what falls due in order. */
   advance(ms: number): void {
     const end = this.#nowMs + ms

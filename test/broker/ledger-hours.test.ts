@@ -1,0 +1,118 @@
+/** Hours of the ledger: when they close, what the chain holds, clocks that go back, and what is kept how long. */
+import t, { type Test } from 'tap'
+import { HourDigest, type HourRow, readHoursRow } from '../../src/core/ledger/hours.js'
+import { readHourRow } from '../../src/core/ledger/account.js'
+import { hourOfKey, keyNumber } from '../../src/core/store-keys.js'
+import { checkLedger } from '../support/durable-state.js'
+import { type TestBroker, testBroker } from '../support/test-broker.js'
+
+const HOUR_MS = 3_600_000
+const LEDGER = { enabled: true, topicClasses: [], topicClassesMax: 9, accountsMax: 99, retentionHours: 1_000 }
+
+function hoursOf(host: TestBroker): HourRow[] {
+  return [...host.store.entries({ table: 'hours' })].map(({ key, value }) => readHoursRow(keyNumber(key), value))
+}
+
+/** Recomputes the chain from the rows. */
+function checkChain(t: Test, host: TestBroker): number {
+  checkLedger(host.core.state)
+  let previous: Uint8Array = new Uint8Array(32)
+  let closed = 0
+  for (const row of hoursOf(host)) {
+    if (row.digest === null) continue
+    const digest = new HourDigest(previous, row.hour)
+    for (const { key, value } of host.store.entries({ table: 'ledger' })) {
+      if (hourOfKey(key) === row.hour) digest.add(key, value)
+    }
+    t.equal(digest.rows, row.rows)
+    t.same(row.previousDigest, previous)
+    t.same(row.digest, digest.digest(), `the digest of hour ${row.hour}`)
+    previous = row.digest
+    closed += 1
+  }
+  return closed
+}
+
+function start(options = {}): TestBroker {
+  const host = testBroker({ pace: { ledgerRowsPerCommit: 1 }, ledger: { ...LEDGER, ...options } })
+  host.resume('reader').subscribe('#', 1)
+  return host
+}
+
+function say(host: TestBroker, topicName: string): void {
+  host.connect('writer').publish(topicName, 'x', 1)
+  host.settle()
+}
+
+t.test('an hour closes by itself, also when nothing happens; hours without traffic are not there', async (t) => {
+  const host = start()
+  say(host, 'a')
+  say(host, 'b')
+  host.advance(HOUR_MS)
+  t.equal(checkChain(t, host), 1)
+  host.advance(5 * HOUR_MS)
+  t.equal(checkChain(t, host), 1)
+  say(host, 'a')
+  host.advance(HOUR_MS)
+  t.equal(checkChain(t, host), 2)
+  const rows = [...host.store.entries({ table: 'ledger' })].map(({ value }) => readHourRow(value))
+  const reader = rows.filter(({ clientId, topicClass }) => clientId === 'reader' && topicClass === 'a')
+  t.same(
+    reader.map(({ opening }) => opening),
+    [0, 1],
+    'what an hour leaves in the queue opens the next',
+  )
+})
+
+t.test('traffic goes on over the full hour', async (t) => {
+  const host = start()
+  for (let hour = 0; hour < 4; hour += 1) {
+    for (const topic of ['a', 'b', 'c']) say(host, topic)
+    host.clock.advance(HOUR_MS)
+    say(host, 'a')
+  }
+  host.advance(HOUR_MS)
+  t.ok(checkChain(t, host) >= 4)
+})
+
+t.test('a crash at every point of closing: the chain is whole afterwards', async (t) => {
+  for (let turns = 0; turns < 14; turns += 1) {
+    let host = start()
+    for (const topic of ['a', 'b', 'c']) say(host, topic)
+    host.clock.advance(HOUR_MS)
+    host.core.handleTimeout(host.clock.nowMs())
+    for (let turn = 0; turn < turns; turn += 1) {
+      host.turn()
+      ;(host.store as never as { settleNext(): boolean }).settleNext()
+    }
+    host = host.crash()
+    host.advance(1)
+    say(host, 'a')
+    host.advance(HOUR_MS)
+    t.equal(checkChain(t, host), 2, `after ${turns} turns`)
+  }
+})
+
+t.test('a clock that goes back does not take the hour back', async (t) => {
+  const host = start()
+  say(host, 'a')
+  host.advance(HOUR_MS)
+  host.clock.set(host.clock.nowMs() - 3 * HOUR_MS)
+  say(host, 'a')
+  host.advance(6 * HOUR_MS)
+  t.equal(checkChain(t, host), 2)
+  const [first, second] = hoursOf(host)
+  t.ok((second?.hour ?? 0) > (first?.hour ?? 0))
+})
+
+t.test('rows of accounts go when they are too old, rows of hours stay', async (t) => {
+  const host = start({ retentionHours: 2 })
+  for (let hour = 0; hour < 5; hour += 1) {
+    say(host, 'a')
+    host.advance(HOUR_MS)
+  }
+  host.settle()
+  const kept = new Set([...host.store.entries({ table: 'ledger' })].map(({ key }) => hourOfKey(key)))
+  t.equal(kept.size, 2)
+  t.equal(hoursOf(host).filter(({ digest }) => digest !== null).length, 5)
+})
