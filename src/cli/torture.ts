@@ -103,6 +103,7 @@ function summary(result: TortureResult, recipe: BrokerRecipe, killsAsked: number
     row('publishes under way at kills', result.unacknowledgedAtKills),
     row('stopped, ended, disk full', `${stops}, ${restarts}, ${diskFull} (by ${result.diskFullBy})`),
     row('connections cut, half open', `${cuts}, ${halfOpened}`),
+    row('clients killed', result.clientKills),
     row('published, acknowledged', `${result.published}, ${result.acknowledged}`),
     row('delivered', `${result.delivered}, and ${result.repeated} again at QoS 1`),
     row('lost', result.lost),

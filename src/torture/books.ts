@@ -4,10 +4,12 @@
  * person can, too:
  *
  *   publisher  `S order topic` sent · `A order` PUBACK or PUBREC came · `R order code` refused · `X order` given up
- *   consumer   `D publisher order topic qos` delivered
+ *   consumer   `D publisher order topic qos` delivered, and with a cursor: `session sequence`
  *   both       `N` the broker had lost the session · `! sentence` what must not happen
+ *
+ * A line that ends with `~` was torn when its writer was killed, and counts for nothing.
  */
-import { closeSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs'
 
 export type BookMark = 'S' | 'A' | 'R' | 'X' | 'D' | 'N' | '!'
 
@@ -20,7 +22,11 @@ export class BookWriter {
   #lines = ''
 
   constructor(path: string) {
-    this.#file = openSync(path, 'a')
+    this.#file = openSync(path, 'a+')
+    const { size } = fstatSync(this.#file)
+    const last = Buffer.alloc(1)
+    if (size > 0) readSync(this.#file, last, 0, 1, size - 1)
+    if (size > 0 && last.toString() !== '\n') writeSync(this.#file, '~\n')
   }
 
   add(mark: BookMark, ...fields: readonly (string | number)[]): void {
@@ -61,6 +67,7 @@ export class BookReader {
         this.#rest = text.pop() ?? ''
         lines += text.length
         for (const line of text) {
+          if (line.endsWith('~')) continue
           const [mark, ...fields] = line.split(' ')
           enter(mark as BookMark, fields)
         }

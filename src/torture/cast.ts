@@ -20,8 +20,8 @@ export interface PublisherRole {
   readonly retain: boolean
   /** Starts a new session after every loss and gives up what was on the way. */
   readonly isCareless: boolean
-  /** As a producer: numbered, whatever becomes of connections and sessions. */
-  readonly isProducer: boolean
+  /** `produce`: as a producer, numbered, whatever becomes of connections and sessions. `sdk`: the same by the SDK. */
+  readonly by: 'publish' | 'produce' | 'sdk'
 }
 
 export interface ConsumerRole {
@@ -36,6 +36,7 @@ export interface ConsumerRole {
   readonly laziness: number
   /** Names at every CONNECT how far it is: what is behind that must not come again. */
   readonly hasCursor: boolean
+  readonly by: 'packets' | 'sdk'
   /** Connected for a moment only, now and then. */
   readonly isSleeper: boolean
 }
@@ -46,13 +47,15 @@ export type Role = PublisherRole | ConsumerRole
 export interface Troupe {
   readonly name: string
   readonly roles: readonly Role[]
+  /** Its process may be killed and started again: all that its clients know is on disk. */
+  readonly isMortal: boolean
 }
 
 const EVERYTHING = 't/#'
 
 function publisher(name: string, wire: Wire, qos: 1 | 2, window: number, change: Partial<PublisherRole> = {}) {
   const topics = [`t/${name}/x`, `t/${name}/y`, 't/common']
-  const usual = { retain: false, isCareless: false, isProducer: false }
+  const usual = { retain: false, isCareless: false, by: 'publish' as const }
   return { kind: 'publisher', name, wire, qos, topics, window, ...usual, ...change } as const
 }
 
@@ -61,7 +64,14 @@ function gauge(name: string, wire: Wire): PublisherRole {
 }
 
 function consumer(name: string, wire: Wire, qos: 1 | 2, change: Partial<ConsumerRole> = {}): ConsumerRole {
-  const usual = { topicFilter: EVERYTHING, group: null, laziness: 0.2, hasCursor: false, isSleeper: false }
+  const usual = {
+    topicFilter: EVERYTHING,
+    group: null,
+    laziness: 0.2,
+    hasCursor: false,
+    isSleeper: false,
+    by: 'packets' as const,
+  }
   return { kind: 'consumer', name, wire, qos, ...usual, ...change }
 }
 
@@ -71,16 +81,18 @@ const member = (name: string, wire: Wire) =>
 const NATIVE: readonly Troupe[] = [
   {
     name: 'native-publishers',
+    isMortal: false,
     roles: [
       publisher('native-1', 'tally.v1', 1, 20),
       publisher('native-2', 'tally.v1', 2, 20),
       publisher('native-careless', 'tally.v1', 2, 10, { isCareless: true }),
-      publisher('native-producer', 'tally.v1', 2, 30, { isProducer: true }),
+      publisher('native-producer', 'tally.v1', 2, 30, { by: 'produce' }),
       gauge('native-gauge', 'tally.v1'),
     ],
   },
   {
     name: 'native-consumers',
+    isMortal: false,
     roles: [
       consumer('native-billing', 'tally.v1', 2, { hasCursor: true }),
       member('native-member', 'tally.v1'),
@@ -89,9 +101,23 @@ const NATIVE: readonly Troupe[] = [
   },
 ]
 
+const SDK: readonly Troupe[] = [
+  {
+    name: 'sdk-publishers',
+    isMortal: true,
+    roles: [publisher('sdk-producer', 'tally.v1', 2, 20, { by: 'sdk' })],
+  },
+  {
+    name: 'sdk-consumers',
+    isMortal: true,
+    roles: [consumer('sdk-ledger', 'tally.v1', 2, { by: 'sdk', hasCursor: true })],
+  },
+]
+
 const MQTT: readonly Troupe[] = [
   {
     name: 'mqtt-publishers',
+    isMortal: false,
     roles: [
       publisher('mqtt4-1', 'mqtt 3.1.1', 1, 10),
       publisher('mqtt4-2', 'mqtt 3.1.1', 2, 10),
@@ -103,6 +129,7 @@ const MQTT: readonly Troupe[] = [
   },
   {
     name: 'mqtt-consumers',
+    isMortal: false,
     roles: [
       consumer('mqtt4-billing', 'mqtt 3.1.1', 2),
       consumer('mqtt5-archive', 'mqtt 5', 1),
@@ -115,7 +142,7 @@ const MQTT: readonly Troupe[] = [
 
 /** Another broker does not speak our protocol; the rest of the cast is the same for everybody. */
 export function castFor(speaksNative: boolean): readonly Troupe[] {
-  return speaksNative ? [...NATIVE, ...MQTT] : MQTT
+  return speaksNative ? [...NATIVE, ...SDK, ...MQTT] : MQTT
 }
 
 export function publishersOf(cast: readonly Troupe[]): readonly PublisherRole[] {

@@ -28,7 +28,16 @@ const SUBSCRIBE_PACKET_ID = 1
 /** Deliveries remembered; many more than can be under way. */
 const LATEST = 2_000
 
-export class Consumer implements LineUser {
+/** Somebody who consumes, in whatever way, and writes down what came. */
+export interface Listener {
+  readonly isSubscribed: boolean
+  open(): void
+  /** From now on it is neither lazy nor asleep. */
+  hurry(): void
+  end(): void
+}
+
+export class Consumer implements LineUser, Listener {
   readonly #role: ConsumerRole
   readonly #book: BookWriter
   readonly #random: Random
@@ -66,7 +75,6 @@ export class Consumer implements LineUser {
     this.#line.end()
   }
 
-  /** From now on it is neither lazy nor asleep. */
   hurry(): void {
     this.#mayIdle = false
     if (this.#line.isUp) this.received()

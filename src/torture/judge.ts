@@ -51,6 +51,8 @@ class PublisherAccount {
   }
 
   sentOn(order: number, topicName: string): void {
+    // A process that was killed before its outbox had the message leaves the number to the next one.
+    if (this.state[order] !== undefined) return
     this.state[order] = SENT
     this.sent += 1
     if (this.role.retain) {
@@ -61,6 +63,7 @@ class PublisherAccount {
   }
 
   promise(order: number): void {
+    if (this.state[order] === PROMISED) return
     this.state[order] = PROMISED
     this.promised += 1
     const topicName = this.#topicOf.get(order)

@@ -32,6 +32,7 @@ export class Stage {
   startsRefused = 0
   readonly #options: StageOptions
   readonly #log: string
+  #begun = 0
   readonly #troupes = new Map<string, TroupeProcess>()
 
   private constructor(options: StageOptions, networks: readonly [BadNetwork, BadNetwork]) {
@@ -45,9 +46,11 @@ export class Stage {
     mkdirSync(this.books)
     this.#log = `${directory}/broker.log`
     this.broker = new BrokerProcess(recipe, this.#log, environment)
-    for (const { name } of this.cast) {
-      this.#troupes.set(name, new TroupeProcess(name, (fault) => (this.fault = fault)))
-    }
+    for (const troupe of this.cast) this.#hire(troupe)
+  }
+
+  #hire({ name }: Troupe): void {
+    this.#troupes.set(name, new TroupeProcess(name, (fault) => (this.fault = fault)))
   }
 
   static async build(options: StageOptions): Promise<Stage> {
@@ -60,15 +63,38 @@ export class Stage {
 
   /** The broker runs, consumers are subscribed, and publishers begin. */
   async open(): Promise<void> {
-    const { seed } = this.#options
+    if (!(await this.start(this.data))) throw new Error(`the broker does not start; see ${this.#log}`)
+    await Promise.all(this.cast.map((troupe) => this.#begin(troupe)))
+    await this.askAll({ do: 'speak' })
+  }
+
+  async #begin(troupe: Troupe): Promise<void> {
     const [http, mqtt] = this.networks
     const ports = { http: http.port, mqtt: mqtt.port }
-    if (!(await this.start(this.data))) throw new Error(`the broker does not start; see ${this.#log}`)
-    const begun = this.cast.map((troupe, index) =>
-      this.ask(troupe.name, { do: 'begin', troupe, ports, books: this.books, seed: seed + 3 + index }),
-    )
-    await Promise.all(begun)
-    await this.askAll({ do: 'speak' })
+    this.#begun += 1
+    const seed = this.#options.seed + 2 + this.#begun
+    await this.ask(troupe.name, { do: 'begin', troupe, ports, books: this.books, seed })
+  }
+
+  /** SIGKILL for clients whose books are all they need. They are back when the broker is. @returns whether any is. */
+  async killTroupe(random: Random): Promise<boolean> {
+    const living = this.cast.filter(({ name, isMortal }) => isMortal && this.#troupes.has(name))
+    if (living.length === 0) return false
+    const { name } = random.pick(living)
+    const process = this.#troupes.get(name)
+    this.#troupes.delete(name)
+    await process?.end()
+    return true
+  }
+
+  /** Everybody who was killed is there again. Only with a broker. */
+  async reviveTroupes(): Promise<void> {
+    for (const troupe of this.cast) {
+      if (this.#troupes.has(troupe.name)) continue
+      this.#hire(troupe)
+      await this.#begin(troupe)
+      await this.ask(troupe.name, { do: 'speak' })
+    }
   }
 
   async close(): Promise<void> {
@@ -82,7 +108,7 @@ export class Stage {
   }
 
   askAll<T>(command: { readonly do: 'speak' | 'flow' | 'count' | 'finish' }): Promise<T[]> {
-    return Promise.all(this.cast.map(({ name }) => this.ask<T>(name, command)))
+    return Promise.all([...this.#troupes.keys()].map((name) => this.ask<T>(name, command)))
   }
 
   /** @returns false when the broker ended before it took connections. */

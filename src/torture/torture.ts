@@ -31,6 +31,8 @@ export interface Deeds {
   /** SIGKILL when nothing was. */
   killsWithoutLoad: number
   killsWhileStarting: number
+  /** SIGKILL for a process of clients that keep everything on disk. */
+  clientKills: number
   /** SIGSTOP, some time, SIGCONT. */
   stops: number
   /** SIGTERM under load. */
@@ -99,6 +101,7 @@ class Torture {
     kills: 0,
     killsWithoutLoad: 0,
     killsWhileStarting: 0,
+    clientKills: 0,
     stops: 0,
     restarts: 0,
     diskFull: 0,
@@ -141,7 +144,11 @@ class Torture {
   async #life(): Promise<void> {
     const random = this.#random
     if (this.#deeds.kills >= this.#nextDiskFull) await this.#fillDisk()
-    if (!this.#stage.broker.isRunning) await this.#startAgain()
+    const { broker } = this.#stage
+    if (!broker.isRunning) await this.#startAgain()
+    if ((await within(FLOW_MS_MAX, Promise.race([this.#stage.reviveTroupes(), broker.ended]))) === null) {
+      this.#problems.push(`clients that were killed did not come back in ${FLOW_MS_MAX / 1_000} s`)
+    }
     if (random.chance(0.3)) this.#lookAtRetained()
     // Now and then it dies before everybody has come back.
     if (random.chance(0.8)) await this.#flow()
@@ -186,6 +193,7 @@ class Torture {
         if (random.chance(0.3)) network.delaySome(0.3, 60)
       }
       await this.#work(random.below(LIFE_MS_MAX / rounds))
+      if (random.chance(0.15) && (await this.#stage.killTroupe(random))) this.#deeds.clientKills += 1
       if (random.chance(0.1)) {
         broker.signal('SIGSTOP')
         await this.#work(random.chance(0.1) ? 3_500 : random.below(600))
@@ -301,6 +309,7 @@ class Torture {
     if (this.#deeds.ledgerProblems > 0) return
     this.#options.say('waiting for the last deliveries')
     if (!this.#stage.broker.isRunning) await this.#startAgain()
+    await within(FLOW_MS_MAX, this.#stage.reviveTroupes())
     const finished = await within(FINISH_MS_MAX, this.#stage.askAll({ do: 'finish' }))
     if (finished === null) this.#problems.push('publishes were not finished two minutes after the last fault')
     let quietMs = 0

@@ -3,12 +3,14 @@
  * and ends with the parent. What the clients know goes into their books, not up to the parent.
  */
 import { Random } from '../base/random.js'
-import { BookWriter, bookPath } from './books.js'
+import { BookReader, BookWriter, bookPath } from './books.js'
 import type { Troupe } from './cast.js'
-import { Consumer } from './consumer.js'
+import { Consumer, type Listener } from './consumer.js'
 import type { Ports } from './line.js'
 import { Producer } from './producer.js'
 import { Publisher, type Speaker } from './publisher.js'
+import { SdkConsumer } from './sdk-consumer.js'
+import { SdkProducer } from './sdk-producer.js'
 import { readRetained } from './retained-reader.js'
 
 export type Command =
@@ -36,7 +38,7 @@ export interface Answer {
 
 class Worker {
   readonly #publishers: Speaker[] = []
-  readonly #consumers: Consumer[] = []
+  readonly #consumers: Listener[] = []
   #random = new Random(0)
   #ports: Ports = { http: 0, mqtt: 0 }
   readonly #watchers = new Set<() => void>()
@@ -81,8 +83,13 @@ class Worker {
       const book = new BookWriter(bookPath(books, role.name))
       const random = new Random(this.#random.below(0xffff_ffff))
       if (role.kind === 'publisher') {
-        const Kind = role.isProducer ? Producer : Publisher
-        this.#publishers.push(new Kind(role, book, ports, random, changed))
+        const outbox = `${books}/${role.name}.outbox`
+        if (role.by === 'sdk') this.#publishers.push(new SdkProducer(role, book, ports, random, changed, outbox))
+        else if (role.by === 'produce') this.#publishers.push(new Producer(role, book, ports, random, changed))
+        else this.#publishers.push(new Publisher(role, book, ports, random, changed))
+      } else if (role.by === 'sdk') {
+        const past = new BookReader(bookPath(books, role.name))
+        this.#consumers.push(new SdkConsumer(role, book, ports, changed, past))
       } else this.#consumers.push(new Consumer(role, book, ports, random, changed))
     }
     for (const client of [...this.#publishers, ...this.#consumers]) client.open()

@@ -13,7 +13,7 @@ const publisher = (name: string, qos: 1 | 2, retain = false): PublisherRole => {
     topics: ['t/x', 't/y'],
     window: 1,
     isCareless: false,
-    isProducer: false,
+    by: 'publish',
   } as const
   return { ...usual, name, qos, retain }
 }
@@ -26,12 +26,17 @@ const consumer = (name: string, group: string | null = null): ConsumerRole => {
     laziness: 0,
     hasCursor: false,
     isSleeper: false,
+    by: 'packets',
   } as const
   return { ...usual, name, group }
 }
 const CAST: readonly Troupe[] = [
-  { name: 'publishers', roles: [publisher('p1', 1), publisher('p2', 2), publisher('gauge', 1, true)] },
-  { name: 'consumers', roles: [consumer('billing'), consumer('m1', 'group'), consumer('m2', 'group')] },
+  { name: 'publishers', isMortal: false, roles: [publisher('p1', 1), publisher('p2', 2), publisher('gauge', 1, true)] },
+  {
+    name: 'consumers',
+    isMortal: false,
+    roles: [consumer('billing'), consumer('m1', 'group'), consumer('m2', 'group')],
+  },
 ]
 const NOTHING = { p1: '', p2: '', gauge: '', billing: '', m1: '', m2: '' }
 
