@@ -6,7 +6,9 @@
 import { ByteReader } from '../base/byte-reader.js'
 import { readMessageRow } from '../core/message-table.js'
 import { DEFAULT_LIMITS } from '../core/limits.js'
-import type { Store, StoreEntry, StoreTable } from '../core/ports/store.js'
+import { readKeyRow } from '../core/idempotency-keys.js'
+import { STORE_TABLES, type Store, type StoreEntry, type StoreTable } from '../core/ports/store.js'
+import { readProducerRow } from '../core/producer-rows.js'
 import { readRecord } from '../core/record-reader.js'
 import { RecordWriter } from '../core/record-writer.js'
 import { readRetainedRow } from '../core/retained.js'
@@ -52,7 +54,10 @@ export class RowCheck {
     this.#walk('messages', (entry) => this.#message(entry))
     this.#walk('references', (entry) => this.#references(entry))
     this.#walk('retained', (entry) => this.#retained(entry))
-    this.#walk('meta', () => undefined)
+    this.#walk('producers', (entry) => this.#producer(entry))
+    this.#walk('keys', ({ value }) => void readKeyRow(value))
+    // Frames and keys of every other table: what its rows mean is not looked at here.
+    for (const table of STORE_TABLES) if (this.rows[table] === undefined) this.#walk(table, () => undefined)
     this.#checkJournalEnd()
   }
 
@@ -188,6 +193,12 @@ export class RowCheck {
     this.#checkAge(place, record, `the retained message of "${body.topicName}"`)
     if (isEqual(topicKey(body.topicName), key)) return
     this.#problems.add('INCONSISTENT', place, `this row holds the retained message of "${body.topicName}"`)
+  }
+
+  /** Reading it checks that each of its sequences was accepted or refused. */
+  #producer({ key, value }: StoreEntry): void {
+    const place = { table: 'producers', key } as const
+    this.#checkAge(place, readProducerRow(key, value).rowRecord, 'the row of a producer')
   }
 
   /** One problem for all of them: where the end of the journal is missing, every second row may be ahead of it. */

@@ -1,5 +1,8 @@
 /** Every kind of damage to a store is a problem that names the place; a store that is right has none. */
 import t from 'tap'
+import { ByteWriter } from '../../../src/base/byte-writer.js'
+import { Producer } from '../../../src/core/producer.js'
+import { producerRow } from '../../../src/core/producer-rows.js'
 import { verifyStore } from '../../../src/audit/verify-store.js'
 import type { Problem } from '../../../src/audit/problems.js'
 import type { Store, StoreEntry, StoreTable } from '../../../src/core/ports/store.js'
@@ -49,6 +52,38 @@ t.test('a store that is right has no problems, and its figures', async (t) => {
   t.equal(report.rows.queues, 9, 'three chunks for each of three sessions')
   t.match(report.state, { sessions: 4, retained: 3 })
   t.ok(report.newestRecord >= report.oldestRecord && report.oldestRecord > 1)
+})
+
+t.test('producers and idempotency keys are read, too', async (t) => {
+  const { newestRecord } = verifyStore(whole)
+  const producer = new Producer(new Uint8Array(16).fill(7), null)
+  producer.sequence = 3
+  producer.accepted = 3
+  const key = producer.producerId
+  const key2 = new Uint8Array(32).fill(9)
+  const used = new ByteWriter(64)
+  used.varint(1_000)
+  used.bytes(new Uint8Array(16))
+  const usedRow = used.take()
+  const right = producerRow(producer, newestRecord)
+  const rows = edited({ table: 'producers', key, value: right }, { table: 'keys', key: key2, value: usedRow })
+  const report = verifyStore(rows, { rowsExpected: { producers: 1, keys: 1 } })
+  t.same(report.problems, [])
+  t.match(report.rows, { producers: 1, keys: 1 })
+  const missing = verifyStore(rows, { rowsExpected: { producers: 2 } }).problems
+  t.ok(has(missing, { kind: 'DAMAGED', table: 'producers', sentence: '2 rows by its own count, but 1' }))
+  const early = producerRow(producer, newestRecord + 1)
+  t.ok(has(findings(edited({ table: 'producers', key, value: early })), { kind: 'MISSING', table: 'producers' }))
+  for (const [table, bytes] of [
+    ['producers', right],
+    ['keys', usedRow],
+  ] as const) {
+    const store = edited({ table, key: table === 'keys' ? key2 : key, value: bytes.subarray(0, -1) })
+    t.ok(has(findings(store), { kind: 'UNREADABLE', table }), table)
+  }
+  producer.refused = 1
+  const unbalanced = edited({ table: 'producers', key, value: producerRow(producer, newestRecord) })
+  t.ok(has(findings(unbalanced), { kind: 'UNREADABLE', table: 'producers', sentence: 'accepted or refused' }))
 })
 
 t.test('an empty store is right', async (t) => {
