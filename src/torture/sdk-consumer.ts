@@ -4,12 +4,11 @@
  * rest comes again.
  */
 import { type Client, connect, type DeliveryCursor, type Message } from '../client/index.js'
-import { SESSION_NEVER_EXPIRES_SEC } from '../protocol/packets.js'
 import type { BookReader, BookWriter } from './books.js'
 import type { ConsumerRole } from './cast.js'
 import type { Ports } from './line.js'
 import { readPayload } from './messages.js'
-import { SDK_PATIENCE } from './sdk-producer.js'
+import { SDK_SESSION } from './sdk-producer.js'
 
 export class SdkConsumer {
   readonly #role: ConsumerRole
@@ -45,9 +44,7 @@ export class SdkConsumer {
   async #open(): Promise<void> {
     const { name: clientId, topicFilter, qos } = this.#role
     const url = `ws://127.0.0.1:${this.#ports.http}`
-    const session = { cleanStart: false, sessionExpiryIntervalSec: SESSION_NEVER_EXPIRES_SEC }
-    const deliveryCursor = this.#cursor
-    const client = await connect({ url, clientId, ...session, deliveryCursor, ...SDK_PATIENCE })
+    const client = await connect({ url, clientId, deliveryCursor: this.#cursor, ...SDK_SESSION })
     this.#client = client
     client.on('error', (error) => this.#problem(`${error.code}: ${error.message}`))
     await client.subscribe(topicFilter, { qos, onMessage: (message) => this.#take(client, message) })

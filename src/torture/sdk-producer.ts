@@ -5,6 +5,7 @@
  */
 import { type Client, connect, openLmdbProducerOutbox, type Producer } from '../client/index.js'
 import type { Random } from '../base/random.js'
+import { SESSION_NEVER_EXPIRES_SEC } from '../protocol/packets.js'
 import type { BookWriter } from './books.js'
 import type { PublisherRole } from './cast.js'
 import type { Ports } from './line.js'
@@ -12,7 +13,12 @@ import { payloadOf } from './messages.js'
 import type { Speaker } from './publisher.js'
 
 /** Short, so that a line that is half open is found out soon. */
-export const SDK_PATIENCE = { keepAliveSec: 2, reconnect: { minDelayMs: 20, maxDelayMs: 100 } } as const
+const SDK_PATIENCE = { keepAliveSec: 2, reconnect: { minDelayMs: 20, maxDelayMs: 100 } } as const
+export const SDK_SESSION = {
+  ...SDK_PATIENCE,
+  cleanStart: false,
+  sessionExpiryIntervalSec: SESSION_NEVER_EXPIRES_SEC,
+} as const
 const BATCH_MESSAGES_MAX = 5
 
 export class SdkProducer implements Speaker {
@@ -61,7 +67,7 @@ export class SdkProducer implements Speaker {
   async #open(): Promise<void> {
     const { name: clientId } = this.#role
     const url = `ws://127.0.0.1:${this.#ports.http}`
-    this.#client = await connect({ url, clientId, cleanStart: true, sessionExpiryIntervalSec: 0, ...SDK_PATIENCE })
+    this.#client = await connect({ url, clientId, ...SDK_SESSION })
     this.#client.on('error', (error) => this.#problem(`${error.code}: ${error.message}`))
     this.#client.on('state', () => this.#changed())
     const outbox = openLmdbProducerOutbox(this.#outboxDirectory)

@@ -76,15 +76,16 @@ export class Stage {
     await this.ask(troupe.name, { do: 'begin', troupe, ports, books: this.books, seed })
   }
 
-  /** SIGKILL for clients whose books are all they need. They are back when the broker is. @returns whether any is. */
-  async killTroupe(random: Random): Promise<boolean> {
-    const living = this.cast.filter(({ name, isMortal }) => isMortal && this.#troupes.has(name))
-    if (living.length === 0) return false
-    const { name } = random.pick(living)
+  /** Names of clients whose books are all they need, and who are there. */
+  get mortals(): readonly string[] {
+    return this.cast.filter(({ name, isMortal }) => isMortal && this.#troupes.has(name)).map(({ name }) => name)
+  }
+
+  /** SIGKILL. They are back with `reviveTroupes`. */
+  async killTroupe(name: string): Promise<void> {
     const process = this.#troupes.get(name)
     this.#troupes.delete(name)
     await process?.end()
-    return true
   }
 
   /** Everybody who was killed is there again. Only with a broker. */

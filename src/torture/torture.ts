@@ -66,11 +66,12 @@ const QUIET_MS = 10_000
 /** And so long for copies too many, when nothing is missing. */
 const AFTERWARDS_MS = 700
 const LOOK_MS = 250
-const LIFE_MS_MAX = 700
+const LIFE_MS_MAX = 400
 const END_MS_MAX = 30_000
-const DISK_FULL_MS_MAX = 10_000
+const DISK_FULL_MS_MAX = 20_000
 const DISK_FULL_EVERY_KILLS = 50
-const SPARE_KIB = 384
+const DISK_FULL_AGAIN_KILLS = 5
+const SPARE_KIB = 96
 /** What `tallymq broker` exits with when its disk stopped it. */
 const STOPPED_BY_DISK = 70
 const SAY_MS = 2_000
@@ -136,7 +137,7 @@ class Torture {
     const { kills, minutes, interrupted } = this.#options
     if (this.#stage.fault !== null) throw this.#stage.fault
     const isLate = systemTimers.nowMs() - this.#startedMs > minutes * 60_000
-    // A directory that does not balance is evidence, and the next broker would change it.
+    // A directory that does not balance is evidence enough, and is kept.
     return this.#deeds.kills >= kills || isLate || interrupted.aborted || this.#deeds.ledgerProblems > 0
   }
 
@@ -193,7 +194,8 @@ class Torture {
         if (random.chance(0.3)) network.delaySome(0.3, 60)
       }
       await this.#work(random.below(LIFE_MS_MAX / rounds))
-      if (random.chance(0.15) && (await this.#stage.killTroupe(random))) this.#deeds.clientKills += 1
+      const { mortals } = this.#stage
+      if (mortals.length > 0 && random.chance(0.15)) await this.#killClients(random.pick(mortals))
       if (random.chance(0.1)) {
         broker.signal('SIGSTOP')
         await this.#work(random.chance(0.1) ? 3_500 : random.below(600))
@@ -213,6 +215,11 @@ class Torture {
     if (unacknowledged === 0) this.#deeds.killsWithoutLoad += 1
     else this.#deeds.kills += 1
     this.#deeds.unacknowledgedAtKills += unacknowledged
+  }
+
+  async #killClients(troupe: string): Promise<void> {
+    await this.#stage.killTroupe(troupe)
+    this.#deeds.clientKills += 1
   }
 
   async #terminate(): Promise<void> {
@@ -273,6 +280,8 @@ class Torture {
     const { broker, data } = this.#stage
     this.#nextDiskFull += DISK_FULL_EVERY_KILLS
     if (broker.isRunning) await this.#kill()
+    // What is owed to somebody who is away fills a disk soonest.
+    for (const name of this.#stage.mortals) if (name.endsWith('consumers')) await this.#killClients(name)
     const disk = mountSmallDisk(Math.ceil(bytesIn(data) / 1_024) + SPARE_KIB)
     if (typeof disk === 'string') {
       this.#deeds.diskFullBy = `a limit on the size of files (${disk})`
@@ -296,7 +305,12 @@ class Torture {
     const isUp = await this.#stage.start(data, fileBytesMax)
     const end = isUp ? await this.#stage.endWithin(DISK_FULL_MS_MAX) : await broker.ended
     if (end === null) await broker.kill()
-    else if (this.#options.recipe.isOurs && end.exitCode !== STOPPED_BY_DISK) {
+    if (end === null && this.#options.recipe.isOurs) {
+      // There was room enough, in pages that had become free.
+      this.#nextDiskFull = this.#deeds.kills + DISK_FULL_AGAIN_KILLS
+      return void (await this.#stage.bury())
+    }
+    if (end !== null && this.#options.recipe.isOurs && end.exitCode !== STOPPED_BY_DISK) {
       this.#problems.push(`on a full disk the broker ended with ${JSON.stringify(end)}`)
     }
     // A broker that goes on with a full disk has been killed on it, which counts as well.
@@ -306,7 +320,6 @@ class Torture {
 
   /** No more faults: everybody finishes, and gets what is owed. */
   async #settle(): Promise<void> {
-    if (this.#deeds.ledgerProblems > 0) return
     this.#options.say('waiting for the last deliveries')
     if (!this.#stage.broker.isRunning) await this.#startAgain()
     await within(FLOW_MS_MAX, this.#stage.reviveTroupes())
