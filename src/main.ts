@@ -2,7 +2,8 @@
  * The composition root: takes parsed options and puts the broker together. Every folder is imported here and only here;
  * read it top to bottom to know what is plugged into what. Nothing is decided but the order in which things start.
  */
-import { randomBytes, randomUUID } from 'node:crypto'
+import * as crypto from 'node:crypto'
+import type { Hash } from './base/stream-digest.js'
 import { allowAll } from './auth/allow-all.js'
 import { StaticRules } from './auth/static-rules.js'
 import type { Options } from './config/options.js'
@@ -50,6 +51,12 @@ export interface RunningBroker {
 
 /** How long peers may take to close after the broker has said goodbye. */
 const CLOSE_TIMEOUT_MS = 2_000
+/** In one call where Node has it (20.12 and later): half the cost for the few hundred bytes it is given. */
+const platformHash: Hash =
+  crypto.hash === undefined
+    ? (bytes) => crypto.createHash('sha256').update(bytes).digest()
+    : (bytes) => crypto.hash('sha256', bytes, 'buffer')
+
 /** Several packets may share a WebSocket message; so many of the largest are taken. */
 const PACKETS_PER_MESSAGE = 4
 
@@ -96,7 +103,7 @@ async function openStore(
   options: Options,
   onFatal: (error: Error) => void,
 ): Promise<{ store: Store; incarnation: string }> {
-  if (options.store === 'memory') return { store: new MemoryStore(), incarnation: randomUUID() }
+  if (options.store === 'memory') return { store: new MemoryStore(), incarnation: crypto.randomUUID() }
   const store = await openLmdbStore({
     directory: options.dataDirectory,
     durability: options.durability,
@@ -120,7 +127,8 @@ function assemble(options: Options, access: Access, log: Log, store: Store, inca
     events: systemTopics,
     durability: options.durability,
     incarnation,
-    ids: { randomId: () => randomBytes(16).toString('base64url') },
+    hash: platformHash,
+    ids: { randomId: () => crypto.randomBytes(16).toString('base64url') },
     presence: options.presence.enabled,
     authenticating: (connection, pending) => shell.authenticating(connection, pending),
   })

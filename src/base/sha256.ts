@@ -1,12 +1,8 @@
 /**
- * SHA-256 (FIPS 180-4) over a stream that may be put down and taken up again: `save` gives the state between two
- * blocks together with the bytes that do not fill one yet, and `restored` goes on from there. That is the one thing
- * the platforms' own hashes cannot do: Node's has no exportable state, the browser's is not even incremental.
+ * SHA-256 (FIPS 180-4) for places where the platform's own is not at hand: the core has no `node:`, and the browser's
+ * answers with a promise. Where speed matters the platform's is handed in, see `stream-digest.ts`.
  */
-import { assert } from './assert.js'
-
 const BLOCK_BYTES = 64
-const STATE_BYTES = 40
 
 /** The first 32 bits of the fractional parts of the square or cube roots of the first primes: the standard's tables. */
 function rootsOfPrimes(count: number, root: (prime: number) => number): Int32Array {
@@ -30,17 +26,6 @@ export class Sha256 {
   readonly #words = new Int32Array(INITIAL)
   readonly #pending = new Uint8Array(BLOCK_BYTES)
   #length = 0
-
-  /** @param saved what `save` returned. */
-  static restored(saved: Uint8Array): Sha256 {
-    const hash = new Sha256()
-    const view = new DataView(saved.buffer, saved.byteOffset, saved.byteLength)
-    for (let index = 0; index < 8; index += 1) hash.#words[index] = view.getInt32(index * 4)
-    hash.#length = view.getUint32(32) * 0x1_0000_0000 + view.getUint32(36)
-    assert(saved.length === STATE_BYTES + (hash.#length % BLOCK_BYTES), 'a saved hash has the bytes it counts')
-    hash.#pending.set(saved.subarray(STATE_BYTES))
-    return hash
-  }
 
   /** Bytes hashed so far. */
   get length(): number {
@@ -75,17 +60,6 @@ export class Sha256 {
     view.setUint32(last.length - 4, (this.#length * 8) % 0x1_0000_0000)
     for (let at = 0; at < last.length; at += BLOCK_BYTES) compress(words, last, at)
     return bigEndian(words, new Uint8Array(32))
-  }
-
-  /** 40 to 103 bytes: eight words, the length, the bytes of the block that has begun. */
-  save(): Uint8Array {
-    const filled = this.#length % BLOCK_BYTES
-    const saved = bigEndian(this.#words, new Uint8Array(STATE_BYTES + filled))
-    const view = new DataView(saved.buffer)
-    view.setUint32(32, Math.floor(this.#length / 0x1_0000_0000))
-    view.setUint32(36, this.#length % 0x1_0000_0000)
-    copy(this.#pending, 0, filled, saved, STATE_BYTES)
-    return saved
   }
 }
 

@@ -4,7 +4,7 @@
  * Pure: no store, no connection, no clock.
  */
 import { assert } from '../base/assert.js'
-import { Sha256 } from '../base/sha256.js'
+import { StreamDigest } from '../base/stream-digest.js'
 import { pack, unpackRange } from '../protocol/msgpack/packer.js'
 import type { ProducerRow } from './producer-outbox.js'
 
@@ -16,14 +16,14 @@ export interface Mark {
 }
 
 const FORMAT_VERSION = 1
-/** So many marks over the time for which rows are kept: they cost about a hundred bytes each in every record. */
-const MARKS = 24
+/** So many marks over the time for which rows are kept: they cost up to 560 bytes each in every record. */
+const MARKS = 8
 
 export class ProducerProgress {
   readonly producerId: Uint8Array
   /** Taken or refused by the broker. */
   #answered: number
-  #hash: Sha256
+  #hash: StreamDigest
   /** The same as our disk has it. */
   #confirmed: number
   #confirmedDigest: Uint8Array
@@ -33,14 +33,14 @@ export class ProducerProgress {
   private constructor(producerId: Uint8Array, at: Mark, marks: Mark[]) {
     this.producerId = producerId
     this.#answered = at.sequence
-    this.#hash = Sha256.restored(at.midstate)
+    this.#hash = StreamDigest.restored(at.midstate)
     this.#confirmed = at.sequence
     this.#confirmedDigest = this.#hash.digest()
     this.#marks = marks
   }
 
   static create(producerId: Uint8Array): ProducerProgress {
-    const start = { sequence: 0, atMs: 0, midstate: new Sha256().save() }
+    const start = { sequence: 0, atMs: 0, midstate: new StreamDigest().save() }
     return new ProducerProgress(producerId, start, [start])
   }
 
@@ -90,7 +90,7 @@ export class ProducerProgress {
   }
 
   /** The broker has less than it acknowledged: everything above `sequence` is unanswered again. */
-  rewind(sequence: number, hash: Sha256): void {
+  rewind(sequence: number, hash: StreamDigest): void {
     this.#answered = sequence
     this.#hash = hash
     if (this.#confirmed >= sequence) {

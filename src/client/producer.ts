@@ -10,7 +10,7 @@
  * A message is durable in the outbox before it is sent (`ProducerLog`), and is sent again until PRODUCED covers it. The
  * digest of every answer is compared with our own: the broker has what we have, or we stop.
  */
-import { Sha256 } from '../base/sha256.js'
+import { StreamDigest } from '../base/stream-digest.js'
 import { messageValues, PRODUCE_VALUES_MAX } from '../protocol/msgpack/produce.js'
 import {
   type Packet,
@@ -290,7 +290,7 @@ export class ProducerStream {
     const { answered } = progress
     const lost = `the broker lost what it had acknowledged: ${sequence + 1} to ${answered}`
     const mark = progress.markBefore(sequence)
-    const hash = mark === undefined ? null : Sha256.restored(mark.midstate)
+    const hash = mark === undefined ? null : StreamDigest.restored(mark.midstate)
     let reached = mark?.sequence ?? 0
     while (hash !== null && reached < sequence) {
       const rows = await this.#settings.outbox.read(reached, sequence - reached, this.#settings.windowBytesMax)

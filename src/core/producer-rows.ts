@@ -5,7 +5,8 @@
 import { assert } from '../base/assert.js'
 import { ByteReader } from '../base/byte-reader.js'
 import { ByteWriter } from '../base/byte-writer.js'
-import { Sha256 } from '../base/sha256.js'
+import { sha256 } from '../base/sha256.js'
+import { type Hash, StreamDigest } from '../base/stream-digest.js'
 import type { ProducerRefusal } from '../protocol/packets.js'
 import { readOptionalText, writeOptionalText } from './fact-fields.js'
 import { Producer } from './producer.js'
@@ -15,7 +16,7 @@ export interface ProducedFact {
   readonly sequence: number
   readonly accepted: number
   readonly refused: number
-  /** `Sha256.save()`. */
+  /** `StreamDigest.save()`. */
   readonly digest: Uint8Array
 }
 
@@ -43,11 +44,11 @@ export function readRefusal(reader: ByteReader): ProducerRefusal {
   return reasonString === null ? { sequence, reasonCode } : { sequence, reasonCode, reasonString }
 }
 
-export function applyProduced(producer: Producer, fact: ProducedFact): void {
+export function applyProduced(producer: Producer, fact: ProducedFact, hash: Hash): void {
   producer.sequence = fact.sequence
   producer.accepted = fact.accepted
   producer.refused = fact.refused
-  producer.digest = Sha256.restored(fact.digest)
+  producer.digest = StreamDigest.restored(fact.digest, hash)
   assert(producer.sequence === producer.accepted + producer.refused, 'every sequence was accepted or refused')
 }
 
@@ -64,13 +65,13 @@ export function producerRow(producer: Producer, record: number): Uint8Array {
 }
 
 /** Also for whoever checks a store: `rowRecord` is the record as of which the row is true. */
-export function readProducerRow(producerId: Uint8Array, row: Uint8Array): Producer {
+export function readProducerRow(producerId: Uint8Array, row: Uint8Array, hash: Hash = sha256): Producer {
   const reader = new ByteReader(row)
   const record = reader.varint()
-  const producer = new Producer(producerId.slice(), readOptionalText(reader))
+  const producer = new Producer(producerId.slice(), readOptionalText(reader), new StreamDigest(hash))
   producer.rowRecord = record
   producer.epoch = reader.varint()
-  applyProduced(producer, readProduced(reader))
+  applyProduced(producer, readProduced(reader), hash)
   for (let left = reader.varint(); left > 0; left -= 1) producer.refuse(readRefusal(reader))
   assert(reader.isAtEnd, 'the row of a producer is read to its end')
   return producer

@@ -2,6 +2,7 @@
  * The producers. In memory are those that a connection has open and those with facts that no row has yet; the others
  * are read when somebody opens them.
  */
+import { type Hash, StreamDigest } from '../base/stream-digest.js'
 import type { Store, StoreOperation } from './ports/store.js'
 import { Producer } from './producer.js'
 import { producerRow, readProducerRow } from './producer-rows.js'
@@ -9,6 +10,7 @@ import type { RecordWriter } from './record-writer.js'
 
 export class ProducerTable {
   readonly #store: Store
+  readonly #hash: Hash
   readonly #producers = new Map<string, Producer>()
   /** In order of `dirtySince`. */
   readonly #dirty = new Set<Producer>()
@@ -19,8 +21,9 @@ export class ProducerTable {
   /** All that were ever opened. */
   count = 0
 
-  constructor(store: Store) {
+  constructor(store: Store, hash: Hash) {
     this.#store = store
+    this.#hash = hash
   }
 
   /** Those in memory. */
@@ -37,14 +40,14 @@ export class ProducerTable {
     if (known !== undefined) return known
     const row = this.#store.get('producers', producerId)
     if (row === undefined) return undefined
-    const producer = readProducerRow(producerId, row)
+    const producer = readProducerRow(producerId, row, this.#hash)
     this.#producers.set(name, producer)
     return producer
   }
 
   create(producerId: Uint8Array, username: string | null): Producer {
     // Bytes of its own: a view would keep the network chunk it came in alive.
-    const producer = new Producer(producerId.slice(), username)
+    const producer = new Producer(producerId.slice(), username, new StreamDigest(this.#hash))
     this.#producers.set(nameOf(producerId), producer)
     this.count += 1
     return producer

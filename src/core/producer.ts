@@ -3,7 +3,7 @@
  * come on. It lives as long as the database. What may happen to it is decided in `producers.ts`.
  */
 import { assert } from '../base/assert.js'
-import { Sha256 } from '../base/sha256.js'
+import type { StreamDigest } from '../base/stream-digest.js'
 import type { ProducerRefusal } from '../protocol/packets.js'
 import type { ClientConnection } from './connection.js'
 
@@ -28,7 +28,7 @@ export class Producer {
   accepted = 0
   refused = 0
   /** Over the bytes of every message up to `sequence`, as they came. */
-  digest = new Sha256()
+  digest: StreamDigest
   /** Not confirmed by the client yet; ascending. */
   readonly refusals: ProducerRefusal[] = []
   open: OpenProducer | null = null
@@ -39,10 +39,12 @@ export class Producer {
   /** Its row is in the commit under way, so the disk cannot be asked for it yet. */
   isSealed = false
 
-  constructor(producerId: Uint8Array, username: string | null) {
+  /** @param digest of what came so far: of nothing, for a new one. */
+  constructor(producerId: Uint8Array, username: string | null, digest: StreamDigest) {
     assert(producerId.length === 16, 'a producer id has 16 bytes')
     this.producerId = producerId
     this.username = username
+    this.digest = digest
   }
 
   refuse(refusal: ProducerRefusal): void {

@@ -291,7 +291,7 @@ class Replay implements FactHandler {
 
   produced(producerId: Uint8Array, produced: ProducedFact): void {
     const producer = this.#producer(producerId)
-    if (producer !== null) applyProduced(producer, produced)
+    if (producer !== null) applyProduced(producer, produced, this.#state.hash)
   }
 
   producerRefused(producerId: Uint8Array, refusal: ProducerRefusal): void {

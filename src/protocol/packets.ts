@@ -293,7 +293,7 @@ export interface ProducerOpenPacket {
   producerId: Uint8Array
   /** The last sequence whose outcome the client has on disk; 0: none. */
   confirmedSequence: number
-  /** 32 bytes: SHA-256 over all messages up to `confirmedSequence`, as sent. null: not known. */
+  /** 32 bytes: the digest (`StreamDigest`) of all messages up to `confirmedSequence`, as sent. null: not known. */
   digest: Uint8Array | null
 }
 
@@ -306,7 +306,7 @@ export interface ProducerOpenedPacket {
   epoch: number
   /** The highest sequence that is stored or refused. */
   sequence: number
-  /** 32 bytes: SHA-256 over all messages up to `sequence`, as they came. null when refused. */
+  /** 32 bytes: the digest (`StreamDigest`) of all messages up to `sequence`, as they came. null when refused. */
   digest: Uint8Array | null
   incarnation: string
   /** Above `confirmedSequence`, ascending. */
@@ -343,7 +343,7 @@ export interface ProducedPacket {
   handle: number
   reasonCode: number
   sequence: number
-  /** 32 bytes: SHA-256 over all messages up to `sequence`. null with a failure. */
+  /** 32 bytes: the digest (`StreamDigest`) of all messages up to `sequence`. null with a failure. */
   digest: Uint8Array | null
   /** Among the messages of the PRODUCE this answers, ascending. */
   refusals: readonly ProducerRefusal[]

@@ -3,7 +3,7 @@
  * from where the broker says that it is, whatever became of connection and session. It computes the digest of its
  * stream by itself and holds the broker to it, and to the order of its answers.
  */
-import { createHash } from 'node:crypto'
+import { StreamDigest } from '../base/stream-digest.js'
 import type { Random } from '../base/random.js'
 import { encodeProduceMessage } from '../protocol/msgpack/produce.js'
 import {
@@ -40,7 +40,7 @@ export class Producer implements LineUser, Speaker {
   readonly #changed: () => void
   readonly #line: Line
   readonly #id: Uint8Array
-  readonly #hash = createHash('sha256')
+  readonly #hash = new StreamDigest()
   /** Not confirmed, ascending. */
   #batches: Batch[] = []
   /** The last sequence of which the outcome is known, and the digest there. */
@@ -58,7 +58,7 @@ export class Producer implements LineUser, Speaker {
     this.#random = random
     this.#changed = changed
     this.#id = Uint8Array.from({ length: ID_BYTES }, () => random.below(256))
-    this.#confirmedDigest = this.#hash.copy().digest('hex')
+    this.#confirmedDigest = Buffer.from(this.#hash.digest()).toString('hex')
     // A producer needs no session: what it has sent is known by its own name.
     this.#line = new Line({ clientId: role.name, wire: role.wire, ports, random, cleanStart: true }, this)
   }
@@ -172,7 +172,7 @@ export class Producer implements LineUser, Speaker {
     const encoded = messages.map(encodeProduceMessage)
     for (const bytes of encoded) this.#hash.update(bytes)
     this.#lastSequence = first + count - 1
-    const digest = this.#hash.copy().digest('hex')
+    const digest = Buffer.from(this.#hash.digest()).toString('hex')
     const batch = { first, last: this.#lastSequence, isAtomic: this.#random.chance(0.5), messages, encoded, digest }
     this.#batches.push(batch)
     this.#send(batch)

@@ -3,7 +3,7 @@
  * and everything the broker says about the stream is held against the outbox: sequence, digest and refusals. Sometimes
  * it forgets the last answers, as a process does that dies before it has written them down, or a twin of it goes on.
  */
-import { createHash } from 'node:crypto'
+import { StreamDigest } from '../../src/base/stream-digest.js'
 import {
   type Packet,
   PacketType,
@@ -41,8 +41,8 @@ export class BookedProducer {
   readonly #number: number
   /** By sequence; the first is 1. */
   readonly #rows: Row[] = []
-  readonly #digests: string[] = [createHash('sha256').digest('hex')]
-  readonly #hash = createHash('sha256')
+  readonly #digests: string[] = [Buffer.from(new StreamDigest().digest()).toString('hex')]
+  readonly #hash = new StreamDigest()
   #batches: Batch[] = []
   /** Sent on this connection and not answered. */
   #sent: Batch[] = []
@@ -106,7 +106,7 @@ export class BookedProducer {
     const content = message(topicName, key, { qos })
     this.#rows.push({ message: content, booked, refusedWith })
     this.#hash.update(encodedOf(content))
-    this.#digests.push(this.#hash.copy().digest('hex'))
+    this.#digests.push(Buffer.from(this.#hash.digest()).toString('hex'))
   }
 
   #send(batch: Batch): void {

@@ -1,8 +1,8 @@
 /**
  * The broker's half of a producer as the specification has it, in thirty lines and without the core: what a producer of
- * the SDK is tested against, one step at a time. Digests come from node:crypto, so nothing checks itself.
+ * the SDK is tested against, one step at a time.
  */
-import { createHash, type Hash } from 'node:crypto'
+import { StreamDigest } from '../../src/base/stream-digest.js'
 import {
   PacketType,
   type ProducedPacket,
@@ -29,10 +29,10 @@ export class ScriptedProducer {
   readonly taken: string[] = []
   /** Which sequences it refuses, and why. */
   readonly refusing = new Map<number, ProducerRefusal>()
-  #hash: Hash = createHash('sha256')
+  #hash = new StreamDigest()
 
   get digest(): Uint8Array {
-    return Uint8Array.from(this.#hash.copy().digest())
+    return this.#hash.digest()
   }
 
   opened(packet: ProducerOpenPacket, fields: Partial<ProducerOpenedPacket> = {}): ProducerOpenedPacket {

@@ -1,5 +1,5 @@
 /** Packets of a producer without an outbox: what a test sends, and what the digest over it must be. */
-import { createHash } from 'node:crypto'
+import { StreamDigest } from '../../src/base/stream-digest.js'
 import { utf8Encode } from '../../src/base/utf8.js'
 import { type PublishProperties, PacketType, type ProduceMessage } from '../../src/protocol/packets.js'
 import type { TestClient } from './test-broker.js'
@@ -30,9 +30,9 @@ export function encodedOf({ topicName, payload, qos, retain }: ProduceMessage): 
 }
 
 export function digestOf(messages: readonly ProduceMessage[]): Uint8Array {
-  const hash = createHash('sha256')
+  const hash = new StreamDigest()
   for (const each of messages) hash.update(encodedOf(each))
-  return new Uint8Array(hash.digest())
+  return hash.digest()
 }
 
 export function openProducer(

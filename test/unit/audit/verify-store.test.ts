@@ -1,4 +1,5 @@
 /** Every kind of damage to a store is a problem that names the place; a store that is right has none. */
+import { StreamDigest } from '../../../src/base/stream-digest.js'
 import t from 'tap'
 import { ByteWriter } from '../../../src/base/byte-writer.js'
 import { Producer } from '../../../src/core/producer.js'
@@ -56,7 +57,7 @@ t.test('a store that is right has no problems, and its figures', async (t) => {
 
 t.test('producers and idempotency keys are read, too', async (t) => {
   const { newestRecord } = verifyStore(whole)
-  const producer = new Producer(new Uint8Array(16).fill(7), null)
+  const producer = new Producer(new Uint8Array(16).fill(7), null, new StreamDigest())
   producer.sequence = 3
   producer.accepted = 3
   const key = producer.producerId
