@@ -58,6 +58,8 @@ export interface Arrival {
   readonly at: number
   /** Counted per session. */
   readonly connection: number
+  /** What the client said in CONNECT that it had handled; 0: nothing. */
+  readonly cursor: number
   /** The client knows it for a copy of one that it has had: the protocol told it. */
   readonly isRepeat: boolean
   readonly processNumber: number

@@ -108,7 +108,7 @@ export abstract class SimClient implements LinkClient {
     return this.link?.processNumber ?? 0
   }
 
-  protected abstract connectPacket(): Pick<ConnectPacket, 'cleanStart' | 'properties' | 'will'>
+  protected abstract connectPacket(): Pick<ConnectPacket, 'cleanStart' | 'properties' | 'will' | 'deliveryCursor'>
   protected abstract accepted(packet: ConnackPacket): void
   protected abstract received(packet: Packet): void
   /** The connection is over, by whoever's doing. */
@@ -127,8 +127,10 @@ export abstract class SimClient implements LinkClient {
     this.#connectedAtMs = this.nowMs
     this.#lastHeardMs = this.nowMs
     this.#watch ??= this.host.schedule.after(WATCH_MS, this.#look)
-    const { clientId, keepAliveSec } = this.plan
-    this.write({ type: PacketType.CONNECT, protocolLevel: this.level, clientId, keepAliveSec, ...this.connectPacket() })
+    const { keepAliveSec } = this.plan
+    const wanted = this.connectPacket()
+    const { clientId } = this
+    this.write({ type: PacketType.CONNECT, protocolLevel: this.level, clientId, keepAliveSec, ...wanted })
     this.flush()
   }
 
@@ -142,6 +144,8 @@ export abstract class SimClient implements LinkClient {
   }
 
   #lose(): void {
+    // A CONNECT that the next one overtakes would end what that began: a socket given up so early is reset.
+    if (!this.isReady) this.link?.goSilent('up')
     this.link = null
     this.isReady = false
     this.#asked = []

@@ -6,6 +6,7 @@ import {
   type AckPacketType,
   type ConnackPacket,
   type ConnectPacket,
+  type DeliveryCursor,
   type Packet,
   PacketType,
   type PublishPacket,
@@ -33,6 +34,8 @@ export interface ConsumerPlan extends ClientPlan {
   /** 0: none. */
   readonly maximumPacketSize: number
   readonly topicAliasMaximum: number
+  /** It has a store of its own, and says at CONNECT how far that has come. */
+  readonly keepsCursor: boolean
   readonly answerMsMax: number
   readonly idleMsMax: number
 }
@@ -60,6 +63,11 @@ export class Consumer extends SimClient {
   /** What came last under each packet id: by this MQTT knows a repetition at QoS 1. */
   readonly #lastById = new Map<number, Known>()
   #nextSequence = 0
+  /** As CONNACK named it; 0: not known. */
+  #sessionNumber = 0
+  /** Everything up to it is in the consumer's own store. */
+  #applied = 0
+  #cursor = 0
   readonly #aliases = new Map<number, string>()
   #answerTask: Task | null = null
   #isStalled = false
@@ -78,7 +86,7 @@ export class Consumer extends SimClient {
     return this.isReady && this.#pending.length === 0 && this.#subscribing.size === 0
   }
 
-  protected connectPacket(): Pick<ConnectPacket, 'cleanStart' | 'properties'> {
+  protected connectPacket(): Pick<ConnectPacket, 'cleanStart' | 'properties' | 'deliveryCursor'> {
     const { expirySec, receiveMaximum, isVolatile, maximumPacketSize, topicAliasMaximum } = this.plan
     if (expirySec === 0 || (isVolatile && this.random.chance(0.3))) this.#wantsCleanStart = true
     if (this.#wantsCleanStart) this.#mayBeGone = true
@@ -88,10 +96,20 @@ export class Consumer extends SimClient {
     if (receiveMaximum < 65_535) properties.receiveMaximum = receiveMaximum
     if (maximumPacketSize > 0) properties.maximumPacketSize = maximumPacketSize
     if (topicAliasMaximum > 0) properties.topicAliasMaximum = topicAliasMaximum
-    return { cleanStart, properties }
+    this.#cursor = 0
+    if (!this.plan.keepsCursor || this.#sessionNumber === 0) return { cleanStart, properties }
+    return { cleanStart, properties, deliveryCursor: this.#cursorNow() }
   }
 
-  protected accepted({ sessionPresent }: ConnackPacket): void {
+  /** It may have died between taking the last messages and committing what it made of them. */
+  #cursorNow(): DeliveryCursor {
+    const unapplied = this.#nextSequence - 1 - this.#applied
+    this.#applied += this.random.chance(0.5) ? unapplied : this.random.below(unapplied + 1)
+    this.#cursor = this.#applied
+    return { sessionNumber: this.#sessionNumber, deliverySequence: this.#applied }
+  }
+
+  protected accepted({ sessionPresent, sessionNumber = 0 }: ConnackPacket): void {
     const expected = this.#wantsCleanStart ? 'absent' : this.#mayBeGone ? 'either' : 'present'
     this.#tell(this.#rules.connected(expected, sessionPresent))
     this.#wantsCleanStart = false
@@ -99,6 +117,9 @@ export class Consumer extends SimClient {
     this.#wasReady = true
     this.#connection += 1
     if (!sessionPresent || this.#book === null) this.#openBook(sessionPresent)
+    else if (sessionNumber !== this.#sessionNumber) this.#tell(`session ${this.#sessionNumber} is now ${sessionNumber}`)
+    this.#sessionNumber = sessionNumber
+    this.#rules.handled(this.#cursor)
     const held = this.#book?.windows ?? []
     for (const [topicFilter, qos] of this.plan.subscriptions) {
       const isHeld = held.some(
@@ -113,6 +134,8 @@ export class Consumer extends SimClient {
     this.#rules.begin()
     this.#lastById.clear()
     this.#nextSequence = sessionPresent ? 0 : 1
+    this.#applied = 0
+    this.#cursor = 0
     this.#book = {
       clientId: this.clientId,
       protocol: this.plan.protocol === 'native' ? 'tally.v1' : 'mqtt',
@@ -197,8 +220,7 @@ export class Consumer extends SimClient {
     const { packetId, qos, retain, dup, deliverySequence = 0 } = packet
     const { processNumber, durableRecord } = this
     const at = this.books.now()
-    const connection = this.#connection
-    const where = { at, connection, processNumber, durableRecord }
+    const where = { at, connection: this.#connection, cursor: this.#cursor, processNumber, durableRecord }
     this.#book?.arrivals.push({ key, topicName, packetId, qos, retain, dup, deliverySequence, isRepeat, ...where })
     if (qos === 0) return
     this.#lastById.set(packetId, { key, qos })
@@ -210,7 +232,10 @@ export class Consumer extends SimClient {
     const { qos, packetId, dup, deliverySequence } = packet
     if (qos === 0) return false
     if (deliverySequence !== undefined) {
-      if (this.#nextSequence === 0) this.#nextSequence = deliverySequence
+      if (this.#nextSequence === 0) {
+        this.#nextSequence = deliverySequence
+        this.#applied = deliverySequence - 1
+      }
       const isRepeat = deliverySequence < this.#nextSequence
       this.#nextSequence = Math.max(this.#nextSequence, deliverySequence + 1)
       return isRepeat

@@ -9,7 +9,8 @@ export function describePacket(packet: Packet): string {
   switch (packet.type) {
     case PacketType.CONNECT: {
       const will = packet.will === undefined ? '' : ` will ${packet.will.topicName} '${text(packet.will.payload)}'`
-      return `${name} clean ${packet.cleanStart ? 1 : 0} ${JSON.stringify(packet.properties)}${will}`
+      const cursor = packet.deliveryCursor === undefined ? '' : ` cursor ${packet.deliveryCursor.deliverySequence}`
+      return `${name} clean ${packet.cleanStart ? 1 : 0} ${JSON.stringify(packet.properties)}${will}${cursor}`
     }
     case PacketType.CONNACK:
       return `${name} present ${packet.sessionPresent ? 1 : 0} code ${packet.reasonCode}`
@@ -33,6 +34,18 @@ export function describePacket(packet: Packet): string {
     case PacketType.SUBACK:
     case PacketType.UNSUBACK:
       return `${name} #${packet.packetId} ${packet.reasonCodes.join()}`
+    case PacketType.PRODUCER_OPEN:
+      return `${name} confirmed ${packet.confirmedSequence}`
+    case PacketType.PRODUCER_OPENED:
+      return `${name} code ${packet.reasonCode} epoch ${packet.epoch} sequence ${packet.sequence}`
+    case PacketType.PRODUCE: {
+      const keys = packet.messages.map(({ payload }) => text(payload)).join()
+      return `${name} from ${packet.firstSequence}${packet.isAtomic ? ' atomic' : ''} ${keys}`
+    }
+    case PacketType.PRODUCED: {
+      const refused = packet.refusals.map(({ sequence, reasonCode }) => `${sequence}:${reasonCode}`).join()
+      return `${name} code ${packet.reasonCode} sequence ${packet.sequence} ${refused}`
+    }
     case PacketType.DISCONNECT:
       return `${name} code ${packet.reasonCode}`
     default:

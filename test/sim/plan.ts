@@ -12,9 +12,10 @@ import type { DiskPlan } from './disk.js'
 import { FAULTS, type FaultKind, type FaultPlan } from './faults.js'
 import type { HostPlan } from './host.js'
 import type { NetPlan } from './link.js'
+import type { ProducerPlan } from './producer.js'
 import type { PublisherPlan } from './publisher.js'
 
-export type AnyClientPlan = PublisherPlan | ConsumerPlan
+export type AnyClientPlan = PublisherPlan | ProducerPlan | ConsumerPlan
 
 export interface WorldPlan {
   readonly seed: number
@@ -146,7 +147,9 @@ function clientsOf(random: Random, isLossy: boolean): AnyClientPlan[] {
     ),
     publisher(random, 'p3', random.pick(protocols), ['t/1', 's/2'], random.chance(0.5), [1, 2]),
   ]
-  return [...publishers, ...consumersOf(random, isAboutGroups && !isLossy)]
+  const producers = [producer(random, 1, ['t/1', 't/2', 's/1'])]
+  if (random.chance(0.5)) producers.push(producer(random, 2, isAboutGroups ? ['s/1', 's/2'] : ['t/2']))
+  return [...publishers, ...producers, ...consumersOf(random, isAboutGroups && !isLossy)]
 }
 
 function client(random: Random, clientId: string, protocol?: ClientProtocol): ClientPlan {
@@ -194,6 +197,18 @@ function publisher(
   }
 }
 
+function producer(random: Random, producerNumber: number, topics: readonly string[]): ProducerPlan {
+  return {
+    ...client(random, `q${producerNumber}`, 'native'),
+    kind: 'producer',
+    producerNumber,
+    topics,
+    batchMax: random.pick([1, 5, 12]),
+    idleMsMax: random.pick([20_000, 90_000]),
+    outstandingMax: random.pick([5, 60]),
+  }
+}
+
 type ConsumerKind = Pick<ConsumerPlan, 'expirySec' | 'isVolatile' | 'resubscribes'>
 const LASTING: ConsumerKind = { expirySec: FOR_EVER_SEC, isVolatile: false, resubscribes: false }
 const VOLATILE: ConsumerKind = { expirySec: 3, isVolatile: true, resubscribes: true }
@@ -223,6 +238,7 @@ function consumer(
     kind: 'consumer',
     subscriptions,
     ...(own.protocol === 'mqtt4' ? MQTT4_TERMS : terms),
+    keepsCursor: own.protocol === 'native' && random.chance(0.5),
     answerMsMax: random.pick([2, 100, 5_000]),
     idleMsMax: random.pick([30_000, 120_000]),
   }

@@ -20,6 +20,7 @@ import { Consumer } from './consumer.js'
 import { Faults } from './faults.js'
 import { type BrokerProcess, Host } from './host.js'
 import { planOf, type PlanChoice, randomFor, type WorldPlan } from './plan.js'
+import { SimProducer } from './producer.js'
 import { Publisher } from './publisher.js'
 import { Schedule } from './schedule.js'
 import { Trace } from './trace.js'
@@ -81,9 +82,9 @@ class World {
     })
     this.#clients = plan.clients.map((client) => {
       const random = randomFor(seed, client.clientId)
-      return client.kind === 'publisher'
-        ? new Publisher(client, this.#host, this.#books, random)
-        : new Consumer(client, this.#host, this.#books, random)
+      if (client.kind === 'publisher') return new Publisher(client, this.#host, this.#books, random)
+      if (client.kind === 'producer') return new SimProducer(client, this.#host, this.#books, random)
+      return new Consumer(client, this.#host, this.#books, random)
     })
   }
 
@@ -131,10 +132,8 @@ class World {
     if (!this.#settle()) return
     this.#judgeRetained()
     for (const client of this.#clients) client.finish()
-    this.#host.stop(true)
-    this.#schedule.runUntil(this.#schedule.nowMs + 10_000)
+    this.#stop()
     for (const client of this.#clients) if (client instanceof Publisher) client.closeBooks()
-    if (this.#host.process !== null) this.#found('settles', 'the broker does not stop when it is told to')
     this.#judgeBooks()
   }
 
@@ -161,6 +160,15 @@ class World {
     const { core, store } = process
     if (store.isBusy || core.openRecordBytes > 0) return ['a commit is under way']
     return unsettled(this.#clients, core.state.sessions)
+  }
+
+  #stop(): void {
+    this.#host.stop(true)
+    const lastMs = this.#schedule.nowMs + SETTLE_MS_MAX
+    while (this.#host.process !== null && this.#schedule.nowMs < lastMs) {
+      this.#schedule.runUntil(this.#schedule.nowMs + SETTLE_STEP_MS)
+    }
+    if (this.#host.process !== null) this.#found('settles', 'the broker does not stop when it is told to')
   }
 
   /** A client that subscribes now gets what is retained. */
@@ -219,6 +227,7 @@ const PROBE = {
   resubscribes: false,
   maximumPacketSize: 0,
   topicAliasMaximum: 0,
+  keepsCursor: false,
   answerMsMax: 1,
   idleMsMax: 60_000,
 } as const

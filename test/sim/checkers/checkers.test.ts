@@ -10,6 +10,7 @@ import { durableBeforeTold } from './durable-before-told.js'
 import { exactlyOnce } from './exactly-once.js'
 import { ledgerAgrees } from './ledger.js'
 import { noAcknowledgedLoss } from './no-acknowledged-loss.js'
+import { ProducerStream } from './producer-stream.js'
 import { publisherOrder } from './publisher-order.js'
 import { retainedIsLastAccepted } from './retained.js'
 import { SessionRules } from './session-rules.js'
@@ -46,7 +47,7 @@ function send(books: Books, key: string, what: Partial<SentMessage> = {}): SentM
 function arrive(books: Books, book: SessionBook, key: string, what: Partial<Arrival> = {}): void {
   const message = books.messages.get(key)
   const sequence = book.arrivals.length + 1
-  const where = { at: books.now(), connection: 1, processNumber: 1, durableRecord: 9 }
+  const where = { at: books.now(), connection: 1, cursor: 0, processNumber: 1, durableRecord: 9 }
   const flags = { qos: message?.qos ?? 2, retain: false, dup: false, isRepeat: false } as const
   const { topicName = 't/1' } = message ?? {}
   book.arrivals.push({ key, topicName, packetId: sequence, deliverySequence: sequence, ...flags, ...where, ...what })
@@ -124,6 +125,34 @@ t.test('delivery-sequence: a gap, and a number with another message', async (t) 
   arrive(books, book, 'b', { deliverySequence: 3 })
   arrive(books, book, 'c', { deliverySequence: 3, dup: true, isRepeat: true })
   t.match(deliverySequence(books), ['delivery sequence 3 where 2 was due', "sequence 3 was 'b' and came as 'c'"])
+})
+
+t.test('delivery-sequence: what the cursor says is handled comes again', async (t) => {
+  const { books, book } = world()
+  send(books, 'a')
+  arrive(books, book, 'a')
+  arrive(books, book, 'a', { deliverySequence: 1, dup: true, isRepeat: true, cursor: 1 })
+  t.match(deliverySequence(books), ['sequence 1 came on a connection whose cursor was 1'])
+})
+
+t.test('producer-stream: each of its rules', async (t) => {
+  const stream = new ProducerStream()
+  const refused = { sequence: 2, reasonCode: 0x90 }
+  stream.append(new Uint8Array([1]), 0)
+  stream.append(new Uint8Array([2]), 0x90)
+  const answer = (sequence: number, refusals = [refused]) => ({ sequence, digest: stream.digestAt(sequence), refusals })
+  t.match(stream.produced(answer(1), 1, 2, 0), '1 to 2 were answered with sequence 1')
+  t.match(stream.produced(answer(2, []), 1, 2, 0), '2 was answered 0 where 144 was due')
+  t.match(stream.produced({ ...answer(2), digest: stream.digestAt(1) }, 1, 2, 0), 'another digest at 2')
+  t.equal(stream.produced(answer(2), 1, 2, 0), null)
+  t.match(stream.opened({ ...answer(1), epoch: 1 }, 0), 'sequence 1, but 2 was answered before')
+  t.match(stream.opened({ ...answer(2), epoch: 1 }, 0), 'epoch 1 came after 1')
+  t.match(stream.opened({ ...answer(2), sequence: 3, epoch: 2 }, 0), 'only 2 were ever sent')
+  stream.append(new Uint8Array([3]), 0)
+  stream.append(new Uint8Array([4]), 0)
+  stream.batch(3, 4)
+  t.match(stream.opened({ ...answer(3), epoch: 3 }, 2), 'the batch around sequence 3 was taken in part')
+  t.equal(stream.opened({ ...answer(4), epoch: 4 }, 2), null)
 })
 
 t.test('retained: another one than the last accepted, one that was cleared, one that nobody published', async (t) => {

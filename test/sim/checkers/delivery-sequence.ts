@@ -1,4 +1,7 @@
-/** Native deliveries at QoS 1 and 2 are numbered without a gap, and a number means one message for ever. */
+/**
+ * Native deliveries at QoS 1 and 2 are numbered without a gap, a number means one message for ever, and what a cursor
+ * says is handled does not come again.
+ */
 import type { Arrival, Books, SessionBook } from '../books.js'
 
 export function deliverySequence(books: Books): string[] {
@@ -14,6 +17,9 @@ function checkSession(book: SessionBook, found: string[]): void {
     const sequence = arrival.deliverySequence
     if (arrival.qos === 0) continue
     if (next === 0) next = sequence
+    if (sequence <= arrival.cursor) {
+      found.push(`${book.clientId}: sequence ${sequence} came on a connection whose cursor was ${arrival.cursor}`)
+    }
     const before = known.get(sequence)
     if (before !== undefined) {
       const isSame = before.key === arrival.key && before.packetId === arrival.packetId && before.qos === arrival.qos
