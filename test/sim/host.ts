@@ -70,6 +70,7 @@ export class BrokerProcess implements DiskOwner, Timers {
   /** What happens while the process is stopped; null: it runs. */
   #backlog: (() => void)[] | null = null
   failure: Error | null = null
+  #authenticatedMs = 0
 
   constructor(host: Host, number: number, memory: MemoryStore, wallOffsetMs: number) {
     this.#host = host
@@ -91,7 +92,9 @@ export class BrokerProcess implements DiskOwner, Timers {
       pace: plan.pace,
       authenticating: (connection) => {
         const step: AuthenticationStep = { accepted: true, username: null }
-        this.schedule(random.below(plan.authenticationMsMax), () => {
+        // First come, first served: a client that asks twice cannot be told afterwards which of the two was accepted.
+        this.#authenticatedMs = Math.max(this.#authenticatedMs, this.nowMs() + random.below(plan.authenticationMsMax))
+        this.schedule(this.#authenticatedMs - this.nowMs(), () => {
           this.core.authenticated(connection, step, this.nowMs())
           this.shell.turn.schedule()
         })

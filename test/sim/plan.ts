@@ -158,7 +158,7 @@ function client(random: Random, clientId: string, protocol?: ClientProtocol): Cl
     protocol: protocol ?? random.pick(['native', 'mqtt5', 'mqtt4'] as const),
     keepAliveSec: random.pick([0, 20, 60]),
     patienceMs: random.pick([10_000, 45_000, 120_000]),
-    reconnectMsMax: random.pick([100, 2_000, 20_000]),
+    reconnectMsMax: random.pick([1_000, 5_000, 20_000]),
     net: netOf(random),
   }
 }
