@@ -107,6 +107,11 @@ export class Books {
   /** A member of the share group without Session State was there when the broker died: what it had is gone with it. */
   isGroupLossy = false
 
+  /** Rises whenever something happens. */
+  get happened(): number {
+    return this.#step + this.answers
+  }
+
   now(): number {
     this.#step += 1
     return this.#step

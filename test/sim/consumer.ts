@@ -97,7 +97,8 @@ export class Consumer extends SimClient {
     if (maximumPacketSize > 0) properties.maximumPacketSize = maximumPacketSize
     if (topicAliasMaximum > 0) properties.topicAliasMaximum = topicAliasMaximum
     this.#cursor = 0
-    if (!this.plan.keepsCursor || this.#sessionNumber === 0 || this.#nextSequence === 0) return { cleanStart, properties }
+    if (!this.plan.keepsCursor || this.#sessionNumber === 0 || this.#nextSequence === 0)
+      return { cleanStart, properties }
     return { cleanStart, properties, deliveryCursor: this.#cursorNow() }
   }
 

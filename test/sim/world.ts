@@ -43,8 +43,10 @@ export interface WorldResult {
 
 const LOOK_MS = 1_000
 const SETTLE_STEP_MS = 500
-/** Longer than the longest Will Delay, the longest half-open connection and the longest pause. */
-const SETTLE_MS_MAX = 10 * 60_000
+/** Without anything happening: longer than the longest half-open connection and the longest pause. */
+const STUCK_MS = 10 * 60_000
+/** One message at a time to a distant client takes its time, but not for ever. */
+const SETTLE_MS_MAX = 2 * 3_600_000
 /** Wills that wait, sessions and messages that expire. */
 const AFTERMATH_MS = 25_000
 const VIOLATIONS_MAX = 20
@@ -146,8 +148,12 @@ class World {
   #settle(): boolean {
     const lastMs = this.#schedule.nowMs + SETTLE_MS_MAX
     let restless: string[] = []
-    while (this.#schedule.nowMs < lastMs) {
+    let happened = 0
+    let happenedMs = this.#schedule.nowMs
+    while (this.#schedule.nowMs < Math.min(lastMs, happenedMs + STUCK_MS)) {
       this.#schedule.runUntil(this.#schedule.nowMs + SETTLE_STEP_MS)
+      if (this.#books.happened !== happened) happenedMs = this.#schedule.nowMs
+      happened = this.#books.happened
       const process = this.#host.process
       restless = process === null ? ['the broker is down'] : this.#restless(process)
       if (restless.length === 0) return true
@@ -164,7 +170,7 @@ class World {
 
   #stop(): void {
     this.#host.stop(true)
-    const lastMs = this.#schedule.nowMs + SETTLE_MS_MAX
+    const lastMs = this.#schedule.nowMs + STUCK_MS
     while (this.#host.process !== null && this.#schedule.nowMs < lastMs) {
       this.#schedule.runUntil(this.#schedule.nowMs + SETTLE_STEP_MS)
     }
