@@ -25,8 +25,8 @@ import {
 import { dirname, join, resolve } from 'node:path'
 import { StoreError } from '../../core/ports/store.js'
 
-/** What this build writes. It reads every format from 1 on. */
-export const STORE_FORMAT = 1
+/** What this build writes. It reads every format from 1 on; new in 2: producers, idempotency keys and the ledger. */
+export const STORE_FORMAT = 2
 export const DATA_FILE = 'data.mdb'
 const LMDB_LOCK_FILE = 'lock.mdb'
 const DESCRIPTION_FILE = 'store.json'
@@ -98,9 +98,18 @@ function parseDescription(path: string): StoreDescription {
 
 /** Makes the new database's files durable, then the description that vouches for them. */
 export function writeDescription(directory: string, writtenBy: string): StoreDescription {
-  const description: StoreDescription = { format: STORE_FORMAT, writtenBy, incarnation: randomUUID() }
   flushPath(join(directory, DATA_FILE))
   flushPath(directory)
+  return replaceDescription(directory, { format: STORE_FORMAT, writtenBy, incarnation: randomUUID() })
+}
+
+/** Before this build writes what an older one cannot read: from here on that one refuses the directory, and says so. */
+export function raiseFormat(directory: string, existing: StoreDescription, writtenBy: string): StoreDescription {
+  if (existing.format === STORE_FORMAT) return existing
+  return replaceDescription(directory, { ...existing, format: STORE_FORMAT, writtenBy })
+}
+
+function replaceDescription(directory: string, description: StoreDescription): StoreDescription {
   const path = join(directory, DESCRIPTION_FILE)
   writeFileSync(`${path}.new`, `${JSON.stringify(description)}\n`, { mode: 0o600 })
   flushPath(`${path}.new`)

@@ -10,6 +10,7 @@ import {
   DATA_FILE,
   markFlushed,
   markUnflushed,
+  raiseFormat,
   readDescription,
   type StoreDescription,
   settleUnflushed,
@@ -49,7 +50,10 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<LmdbStor
       openEnvironment(directory, options.durability, options.mapSizeBytes ?? MAP_SIZE_BYTES_DEFAULT),
     )
     for (const name of [DATA_FILE, 'lock.mdb']) tightenFile(join(directory, name))
-    const description = existing ?? describeNew(directory, environment, buildName)
+    const description =
+      existing === null
+        ? describeNew(directory, environment, buildName)
+        : attempt(directory, () => raiseFormat(directory, existing, buildName))
     return buildStore(options, environment, description, lock)
   } catch (error) {
     await environment?.root.close()

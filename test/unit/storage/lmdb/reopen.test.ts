@@ -12,6 +12,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { verifyDirectory } from '../../../../src/main/closed-directory.js'
 import type { LmdbStore } from '../../../../src/storage/lmdb/lmdb-store.js'
 import { openLmdbStore } from '../../../../src/storage/lmdb/open-lmdb-store.js'
 import { bytes, commit, hex, keysOf, put, remove, sequenceKey } from '../../../contract/store-contract.js'
@@ -103,14 +104,31 @@ t.test('a newer format is refused with both versions and what to do; the data st
   await withStore(directory, (store) => commit(store, [put('meta', bytes(1), bytes(1))]))
   const path = join(directory, 'store.json')
   const description = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>
-  t.match(description, { format: 1, writtenBy: 'tallymq', incarnation: /^[0-9a-f-]{36}$/ })
-  writeFileSync(path, JSON.stringify({ ...description, format: 2, writtenBy: 'tallymq 9.1.0', more: true }))
+  t.match(description, { format: 2, writtenBy: 'tallymq', incarnation: /^[0-9a-f-]{36}$/ })
+  writeFileSync(path, JSON.stringify({ ...description, format: 3, writtenBy: 'tallymq 9.1.0', more: true }))
   await t.rejects(openStore(directory, { buildName: 'tallymq 0.1.0' }), {
     code: 'STORE_FORMAT',
-    message: /store format 2, written by tallymq 9\.1\.0; this is tallymq 0\.1\.0, which reads formats 1 to 1\. Run/,
+    message: /store format 3, written by tallymq 9\.1\.0; this is tallymq 0\.1\.0, which reads formats 1 to 2\. Run/,
   })
   writeFileSync(path, JSON.stringify({ ...description, unknownField: 1 }))
   await withStore(directory, (store) => t.equal(hex(store.get('meta', bytes(1))), '01'))
+})
+
+t.test('an older format is read, and raised when the store is opened for writing; nothing else changes', async (t) => {
+  const directory = newDirectory()
+  await withStore(directory, (store) => commit(store, [put('meta', bytes(1), bytes(1))]))
+  const path = join(directory, 'store.json')
+  const description = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>
+  writeFileSync(path, JSON.stringify({ ...description, format: 1, writtenBy: 'tallymq 0.0.1' }))
+  await verifyDirectory(directory)
+  t.match(JSON.parse(readFileSync(path, 'utf8')), { format: 1, writtenBy: 'tallymq 0.0.1' }, 'looking changes nothing')
+  await withStore(directory, (store) => {
+    t.equal(store.incarnation, description.incarnation)
+    t.equal(hex(store.get('meta', bytes(1))), '01')
+    t.same(JSON.parse(readFileSync(path, 'utf8')), description, 'before anything is written')
+    t.equal(mode(path), '600')
+  })
+  t.same(readdirSync(directory).sort(), ['data.mdb', 'lock.mdb', 'store.json'])
 })
 
 t.test(
