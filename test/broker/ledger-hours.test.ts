@@ -116,3 +116,27 @@ t.test('rows of accounts go when they are too old, rows of hours stay', async (t
   t.equal(kept.size, 2)
   t.equal(hoursOf(host).filter(({ digest }) => digest !== null).length, 5)
 })
+
+t.test('removing them goes on after a restart, and begins with one when the retention is shorter', async (t) => {
+  const keptHours = (host: TestBroker) =>
+    [...new Set([...host.store.entries({ table: 'ledger' })].map(({ key }) => hourOfKey(key)))].length
+  let host = start()
+  for (let hour = 0; hour < 5; hour += 1) {
+    for (const topic of ['a', 'b', 'c']) say(host, topic)
+    host.advance(HOUR_MS)
+  }
+  t.equal(keptHours(host), 5)
+  host = host.crash({ ledger: { ...LEDGER, retentionHours: 2 } })
+  // One row per commit: power fails long before the last.
+  for (let turn = 0; turn < 4; turn += 1) {
+    host.turn()
+    ;(host.store as never as { settleNext(): boolean }).settleNext()
+  }
+  t.ok(keptHours(host) > 2, 'it has only begun')
+  t.ok(host.core.isCheckpointing, 'and goes on committing')
+  host = host.crash()
+  host.settle()
+  t.equal(keptHours(host), 2, 'without an hour that closes')
+  t.notOk(host.core.isCheckpointing)
+  t.equal(hoursOf(host).filter(({ digest }) => digest !== null).length, 5)
+})

@@ -175,6 +175,10 @@ export class Hours {
     if (this.#sweepUntil !== 0) this.#sweep(operations, rowsMax)
   }
 
+  #beginSweep(): void {
+    if (this.lastClosed > this.#retentionHours) this.#sweepUntil = this.lastClosed - this.#retentionHours + 1
+  }
+
   #sweep(operations: StoreOperation[], rowsMax: number): void {
     const range = { table: 'ledger', until: hourAccountKey(this.#sweepUntil, 0), limit: rowsMax } as const
     let removed = 0
@@ -224,7 +228,7 @@ export class Hours {
         const previousDigest = this.lastDigest
         this.lastDigest = digest.digest()
         this.lastClosed = hour
-        if (hour > this.#retentionHours) this.#sweepUntil = hour - this.#retentionHours + 1
+        this.#beginSweep()
         return { hour, firstMessageId, lastMessageId, rows: digest.rows, previousDigest, digest: this.lastDigest }
       }
       digest.add(value.key, value.value)
@@ -251,6 +255,8 @@ export class Hours {
       }
       this.current = row.hour
     }
+    // Cut short by the end of the process, or the retention is shorter than it was.
+    this.#beginSweep()
   }
 
   /** After the journal has been replayed: the accounts that joined meanwhile are told about again by `resume`. */
