@@ -90,6 +90,11 @@ function commit(): string | null {
   }
 }
 
+function lostBy({ lostBy }: TortureResult): string {
+  const parts = Object.entries(lostBy).map(([name, lost]) => `${name} ${lost}`)
+  return parts.length === 0 ? '' : ` (${parts.join(', ')})`
+}
+
 function latin1(text: string): string {
   return Buffer.from(text, 'utf8').toString('latin1')
 }
@@ -106,7 +111,7 @@ function summary(result: TortureResult, recipe: BrokerRecipe, killsAsked: number
     row('clients killed', result.clientKills),
     row('published, acknowledged', `${result.published}, ${result.acknowledged}`),
     row('delivered', `${result.delivered}, and ${result.repeated} again at QoS 1`),
-    row('lost', result.lost),
+    row('lost', `${result.lost}${lostBy(result)}`),
     row('duplicated at QoS 2', result.duplicated),
     row('out of order', result.outOfOrder),
     row('sessions lost', result.sessionsLost),

@@ -20,6 +20,11 @@ export interface PublisherRole {
   readonly retain: boolean
   /** Starts a new session after every loss and gives up what was on the way. */
   readonly isCareless: boolean
+  /**
+   * QoS 2: counts a message as acknowledged with PUBREC, as ours means it, or only with PUBCOMP. A broker may deliver
+   * at PUBREL, and then a publisher that gives its session up before has taken the message back [v5 4.3.3].
+   */
+  readonly promisedBy: 'PUBREC' | 'PUBCOMP'
   /** `produce`: as a producer, numbered, whatever becomes of connections and sessions. `sdk`: the same by the SDK. */
   readonly by: 'publish' | 'produce' | 'sdk'
 }
@@ -55,7 +60,7 @@ const EVERYTHING = 't/#'
 
 function publisher(name: string, wire: Wire, qos: 1 | 2, window: number, change: Partial<PublisherRole> = {}) {
   const topics = [`t/${name}/x`, `t/${name}/y`, 't/common']
-  const usual = { retain: false, isCareless: false, by: 'publish' as const }
+  const usual = { retain: false, isCareless: false, promisedBy: 'PUBREC' as const, by: 'publish' as const }
   return { kind: 'publisher', name, wire, qos, topics, window, ...usual, ...change } as const
 }
 
@@ -114,7 +119,7 @@ const SDK: readonly Troupe[] = [
   },
 ]
 
-const MQTT: readonly Troupe[] = [
+const mqtt = (speaksNative: boolean): readonly Troupe[] => [
   {
     name: 'mqtt-publishers',
     isMortal: false,
@@ -123,7 +128,10 @@ const MQTT: readonly Troupe[] = [
       publisher('mqtt4-2', 'mqtt 3.1.1', 2, 10),
       publisher('mqtt5-1', 'mqtt 5', 1, 10),
       publisher('mqtt5-2', 'mqtt 5', 2, 10),
-      publisher('mqtt5-careless', 'mqtt 5', 2, 10, { isCareless: true }),
+      publisher('mqtt5-careless', 'mqtt 5', 2, 10, {
+        isCareless: true,
+        promisedBy: speaksNative ? 'PUBREC' : 'PUBCOMP',
+      }),
       gauge('mqtt5-gauge', 'mqtt 5'),
     ],
   },
@@ -142,7 +150,7 @@ const MQTT: readonly Troupe[] = [
 
 /** Another broker does not speak our protocol; the rest of the cast is the same for everybody. */
 export function castFor(speaksNative: boolean): readonly Troupe[] {
-  return speaksNative ? [...NATIVE, ...SDK, ...MQTT] : MQTT
+  return speaksNative ? [...NATIVE, ...SDK, ...mqtt(true)] : mqtt(false)
 }
 
 export function publishersOf(cast: readonly Troupe[]): readonly PublisherRole[] {

@@ -22,6 +22,8 @@ export interface Verdict {
   repeated: number
   /** Copies acknowledged to the publisher and never delivered to somebody who is owed them. */
   lost: number
+  /** The same by who is owed them; retained values are not in here. */
+  readonly lostBy: Readonly<Record<string, number>>
   duplicated: number
   outOfOrder: number
   /** Sessions that the broker no longer had. */
@@ -190,7 +192,8 @@ export class Judge {
     this.#countInvented()
     const publishers = [...this.#publishers.values()]
     const sum = (of: (account: PublisherAccount) => number) => publishers.reduce((total, one) => total + of(one), 0)
-    const lost = this.#missing((sentence) => this.#name('lost', sentence)) + this.#staleRetained
+    const lostBy: Record<string, number> = {}
+    const lost = this.#missing((sentence) => this.#name('lost', sentence), lostBy) + this.#staleRetained
     const lostByConsumers = this.#consumers.reduce((total, { sessionsLost }) => total + sessionsLost, 0)
     return {
       published: sum(({ sent }) => sent),
@@ -199,6 +202,7 @@ export class Judge {
       delivered: this.#delivered,
       repeated: this.#repeated,
       lost,
+      lostBy,
       duplicated: this.#duplicated,
       outOfOrder: this.#outOfOrder,
       sessionsLost: lostByConsumers + sum(({ sessionsLost }) => sessionsLost),
@@ -222,7 +226,7 @@ export class Judge {
   }
 
   /** Calls `name` for each copy that is owed and has not come, until it returns false. */
-  #missing(name: (sentence: string) => boolean): number {
+  #missing(name: (sentence: string) => boolean, missingBy: Record<string, number> = {}): number {
     let missing = 0
     let isNaming = true
     for (const { name: who, times } of this.#arrivals.values()) {
@@ -232,6 +236,7 @@ export class Judge {
         for (let order = 1; order < state.length; order += 1) {
           if (state[order] !== PROMISED || (orders?.[order] ?? 0) > 0) continue
           missing += 1
+          missingBy[who] = (missingBy[who] ?? 0) + 1
           if (isNaming)
             isNaming = name(`${role.name}:${order} (QoS ${role.qos}) was acknowledged and never came to ${who}`)
         }

@@ -127,7 +127,10 @@ export class Publisher implements LineUser, Speaker {
   }
 
   #giveUp(): void {
-    for (const { order, state } of this.#outgoing.values()) if (state === 'published') this.#book.add('X', order)
+    const isPromised = this.#role.promisedBy === 'PUBREC'
+    for (const { order, state } of this.#outgoing.values()) {
+      if (state === 'published' || !isPromised) this.#book.add('X', order)
+    }
     this.#outgoing.clear()
   }
 
@@ -161,7 +164,7 @@ export class Publisher implements LineUser, Speaker {
   }
 
   #promised(packet: AckPacket, packetId: number): void {
-    const { qos } = this.#role
+    const { qos, promisedBy } = this.#role
     const expected = qos === 1 ? PacketType.PUBACK : PacketType.PUBREC
     const outgoing = this.#outgoing.get(packetId)
     if (packet.type !== expected || outgoing === undefined || outgoing.state !== 'published') {
@@ -174,8 +177,8 @@ export class Publisher implements LineUser, Speaker {
       this.#outgoing.delete(packetId)
       return
     }
-    this.#book.add('A', outgoing.order)
     this.acknowledged += 1
+    if (qos === 1 || promisedBy === 'PUBREC') this.#book.add('A', outgoing.order)
     if (qos === 1) this.#outgoing.delete(packetId)
     else {
       outgoing.state = 'received'
@@ -184,7 +187,8 @@ export class Publisher implements LineUser, Speaker {
   }
 
   #completed(packet: AckPacket, packetId: number): void {
-    if (this.#outgoing.get(packetId)?.state !== 'received') {
+    const outgoing = this.#outgoing.get(packetId)
+    if (outgoing?.state !== 'received') {
       this.problem(`PUBCOMP of ${packetId} came, which waits for none`)
       return
     }
@@ -192,6 +196,7 @@ export class Publisher implements LineUser, Speaker {
     if (packet.reasonCode !== 0 && packet.reasonCode !== 0x92) {
       this.problem(`PUBCOMP came with 0x${packet.reasonCode.toString(16)}`)
     }
+    if (this.#role.promisedBy === 'PUBCOMP') this.#book.add('A', outgoing.order)
     this.#outgoing.delete(packetId)
   }
 }

@@ -13,6 +13,7 @@ const publisher = (name: string, qos: 1 | 2, retain = false): PublisherRole => {
     topics: ['t/x', 't/y'],
     window: 1,
     isCareless: false,
+    promisedBy: 'PUBREC',
     by: 'publish',
   } as const
   return { ...usual, name, qos, retain }
@@ -78,7 +79,12 @@ t.test('acknowledged and not delivered is lost, by each who is owed it', async (
     m1: 'D p2 1 t/y 2\nD p2 2 t/x 2',
   })
   t.notOk(found.isComplete())
-  t.match(found.verdict(), { ...FINE, lost: 1, sentences: ['p2:1 (QoS 2) was acknowledged and never came to billing'] })
+  t.match(found.verdict(), {
+    ...FINE,
+    lost: 1,
+    lostBy: { billing: 1 },
+    sentences: ['p2:1 (QoS 2) was acknowledged and never came to billing'],
+  })
 })
 
 t.test('what was never acknowledged, refused or given up may be missing, or come once', async (t) => {
