@@ -66,7 +66,7 @@ export async function createBroker(options: Options): Promise<RunningBroker> {
   checkExposure(access, options.listen.host, options.access.allowPublicAnonymous)
   const log = new Log({ level: options.log.level, clock: systemTimers })
   let storeFailed: (error: Error) => void = () => {}
-  const { store, incarnation } = await openStore(options, (error) => storeFailed(error))
+  const { store, incarnation } = await openStore(options, log, (error) => storeFailed(error))
   let doors: Doors | null = null
   try {
     const parts = assemble(options, access, log, store, incarnation)
@@ -101,6 +101,7 @@ function reloadCertificates(doors: Doors, log: Log): void {
 
 async function openStore(
   options: Options,
+  log: Log,
   onFatal: (error: Error) => void,
 ): Promise<{ store: Store; incarnation: string }> {
   if (options.store === 'memory') return { store: new MemoryStore(), incarnation: crypto.randomUUID() }
@@ -112,7 +113,11 @@ async function openStore(
     timers: systemTimers,
     onFatal,
   })
-  return { store, incarnation: store.incarnation }
+  const { incarnation, previousIncarnation } = store
+  if (previousIncarnation !== null) {
+    log.warn({ incarnation, previousIncarnation }, 'the data directory is a copy or was restored: a new incarnation')
+  }
+  return { store, incarnation }
 }
 
 function assemble(options: Options, access: Access, log: Log, store: Store, incarnation: string) {

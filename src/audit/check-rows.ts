@@ -4,9 +4,9 @@
  * one commit, so this holds in every committed state; what journal and rows say together is `check-state.ts`.
  */
 import { ByteReader } from '../base/byte-reader.js'
+import { readKeyRow } from '../core/idempotency-keys.js'
 import { readMessageRow } from '../core/message-table.js'
 import { DEFAULT_LIMITS } from '../core/limits.js'
-import { readKeyRow } from '../core/idempotency-keys.js'
 import { STORE_TABLES, type Store, type StoreEntry, type StoreTable } from '../core/ports/store.js'
 import { readProducerRow } from '../core/producer-rows.js'
 import { readRecord } from '../core/record-reader.js'
@@ -14,7 +14,7 @@ import { RecordWriter } from '../core/record-writer.js'
 import { readRetainedRow } from '../core/retained.js'
 import { NO_ACCOUNTS, readChunkRow, readSessionRow } from '../core/session-rows.js'
 import { keyNumber, topicKey } from '../core/store-keys.js'
-import type { ProblemList } from './problems.js'
+import { hexadecimal, type ProblemList } from './problems.js'
 import { isEqual, walkRows } from './walk-rows.js'
 
 /** What a session's row says about the chunks of its queue, and what of it has been found. */
@@ -31,6 +31,7 @@ export class RowCheck {
   readonly #expected = new Map<number, ExpectedChunks>()
   readonly messageRows = new Set<number>()
   readonly retainedTopics = new Set<string>()
+  readonly producerRows = new Set<string>()
   readonly rows: Partial<Record<StoreTable, number>> = {}
   oldestRecord = 0
   newestRecord = 0
@@ -55,7 +56,7 @@ export class RowCheck {
     this.#walk('references', (entry) => this.#references(entry))
     this.#walk('retained', (entry) => this.#retained(entry))
     this.#walk('producers', (entry) => this.#producer(entry))
-    this.#walk('keys', ({ value }) => void readKeyRow(value))
+    this.#walk('keys', ({ key, value }) => this.#idempotencyKey(key, value))
     // Frames and keys of every other table: what its rows mean is not looked at here.
     for (const table of STORE_TABLES) if (this.rows[table] === undefined) this.#walk(table, () => undefined)
     this.#checkJournalEnd()
@@ -195,10 +196,23 @@ export class RowCheck {
     this.#problems.add('INCONSISTENT', place, `this row holds the retained message of "${body.topicName}"`)
   }
 
-  /** Reading it checks that each of its sequences was accepted or refused. */
   #producer({ key, value }: StoreEntry): void {
+    const producer = readProducerRow(key, value)
     const place = { table: 'producers', key } as const
-    this.#checkAge(place, readProducerRow(key, value).rowRecord, 'the row of a producer')
+    this.producerRows.add(hexadecimal(key))
+    this.#checkAge(place, producer.rowRecord, `the row of producer ${hexadecimal(key)}`)
+    const { refusals, refused, sequence, epoch } = producer
+    const highest = refusals.at(-1)?.sequence ?? 0
+    if (epoch >= 1 && refusals.length <= refused && highest <= sequence) return
+    const sentence =
+      `producer ${hexadecimal(key)} has ${refusals.length} refusals up to ${highest} at epoch ${epoch}, ` +
+      `but ${refused} of ${sequence} messages were refused`
+    this.#problems.add('INCONSISTENT', place, sentence)
+  }
+
+  #idempotencyKey(key: Uint8Array, value: Uint8Array): void {
+    if (key.length !== 16) throw new RangeError(`its key has ${key.length} bytes, not 16`)
+    readKeyRow(value)
   }
 
   /** One problem for all of them: where the end of the journal is missing, every second row may be ahead of it. */

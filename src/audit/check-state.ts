@@ -7,7 +7,7 @@ import type { Session } from '../core/session.js'
 import type { BrokerState } from '../core/state.js'
 import { numberKey, topicKey } from '../core/store-keys.js'
 import type { RowCheck } from './check-rows.js'
-import { type ProblemList, reasonOf } from './problems.js'
+import { hexadecimal, type ProblemList, reasonOf } from './problems.js'
 import { heldMessageIds } from './queued-copies.js'
 
 export interface StateFigures {
@@ -17,6 +17,7 @@ export interface StateFigures {
   /** Messages that copies need. */
   readonly messages: number
   readonly retained: number
+  readonly producers: number
 }
 
 export function checkState(state: BrokerState, rows: RowCheck, problems: ProblemList): StateFigures {
@@ -40,7 +41,14 @@ export function checkState(state: BrokerState, rows: RowCheck, problems: Problem
   // Without the copies of every session no count can be right.
   if (isWhole) checkMessages(state, rows, held, problems)
   checkRetained(state, rows, problems)
-  return { sessions: state.sessions.size, copies, messages: held.size, retained: state.retained.size }
+  checkProducers(state, rows, problems)
+  return {
+    sessions: state.sessions.size,
+    copies,
+    messages: held.size,
+    retained: state.retained.size,
+    producers: state.producers.count,
+  }
 }
 
 function checkOnlySession(state: BrokerState, session: Session, problems: ProblemList): void {
@@ -99,6 +107,16 @@ function checkRetained(state: BrokerState, rows: RowCheck, problems: ProblemList
   if (bytes === state.retainedBytes) return
   const sentence = `retained messages hold ${bytes} bytes, but ${state.retainedBytes} are counted`
   problems.add('INCONSISTENT', { table: 'retained' }, sentence)
+}
+
+/** The journal counts the producers that were ever opened: each has a row, or facts that are still in the journal. */
+function checkProducers(state: BrokerState, rows: RowCheck, problems: ProblemList): void {
+  let found = rows.producerRows.size
+  for (const { producerId } of state.producers.inMemory())
+    if (!rows.producerRows.has(hexadecimal(producerId))) found += 1
+  if (found === state.producers.count) return
+  const sentence = `${state.producers.count} producers were ever opened, but ${found} are known`
+  problems.add(found < state.producers.count ? 'MISSING' : 'INCONSISTENT', { table: 'producers' }, sentence)
 }
 
 function nameOf(session: Session): string {

@@ -31,15 +31,18 @@ function meaningOf(kind: ProblemKind): string {
 }
 
 function figures(report: DirectoryReport): string[] {
-  const { rows, pages, state, oldestRecord, newestRecord, incarnation } = report
+  const { rows, pages, state, oldestRecord, newestRecord, incarnation, isCopy } = report
   const journal = newestRecord === 0 ? 'empty' : `records ${oldestRecord} to ${newestRecord}`
   const counts = Object.entries(rows).map(([table, count]) => `${table} ${count}`)
-  const lines = [`  incarnation  ${incarnation}`, `  journal      ${journal}`]
+  const lines = [
+    `  incarnation  ${incarnation}${isCopy ? ', and a new one when a broker starts on this copy' : ''}`,
+    `  journal      ${journal}`,
+  ]
   if (counts.length > 0) lines.push(`  rows         ${counts.join(' · ')}`)
   if (pages.all > 0) lines.push(`  pages        ${pages.all}: ${pages.used} used, ${pages.free} free`)
   if (state === null) return lines
-  const { sessions, copies, messages, retained } = state
+  const { sessions, copies, messages, retained, producers } = state
   lines.push(`  a broker     would start with ${sessions} sessions, ${copies} copies of ${messages} messages waiting, `)
-  lines[lines.length - 1] += `${retained} retained`
+  lines[lines.length - 1] += `${retained} retained, ${producers} producers`
   return lines
 }

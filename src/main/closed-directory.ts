@@ -7,7 +7,7 @@ import { ProblemList } from '../audit/problems.js'
 import { type VerifyReport, verifyStore } from '../audit/verify-store.js'
 import { STORE_TABLES, type Store, StoreError, type StoreTable } from '../core/ports/store.js'
 import { directoryHolder } from '../storage/lmdb/directory-lock.js'
-import { isLeftUnflushed, readDescription, type StoreDescription } from '../storage/lmdb/directory.js'
+import { isLeftUnflushed, isOtherFile, readDescription, type StoreDescription } from '../storage/lmdb/directory.js'
 import { checkPages } from '../storage/lmdb/pages/check-pages.js'
 import type { PageFile } from '../storage/lmdb/pages/page-file.js'
 import { openPageFile, PageStore } from '../storage/lmdb/pages/page-store.js'
@@ -15,6 +15,8 @@ import { openPageFile, PageStore } from '../storage/lmdb/pages/page-store.js'
 export interface DirectoryReport extends VerifyReport {
   readonly directory: string
   readonly incarnation: string
+  /** It was copied or restored: the broker that starts on it takes a new incarnation. */
+  readonly isCopy: boolean
   readonly writtenBy: string
   /** Of the data file. `wasted`: neither used nor free, which harms nobody. */
   readonly pages: { readonly all: number; readonly used: number; readonly free: number; readonly wasted: number }
@@ -38,7 +40,7 @@ export async function verifyDirectory(directory: string): Promise<DirectoryRepor
   const report = verifyFile(directory, problems)
   // A broker that came up meanwhile has written under our eyes.
   await refuseHeld(directory)
-  return { directory, incarnation, writtenBy, ...report }
+  return { directory, incarnation, isCopy: isOtherFile(directory, description), writtenBy, ...report }
 }
 
 /** Runs `look` on the rows. @throws StoreError STORE_CORRUPT where they cannot be read, and as `verifyDirectory`. */

@@ -5,6 +5,7 @@ import { PacketType } from '../../src/protocol/packets.js'
 import { openLmdbStore } from '../../src/storage/lmdb/open-lmdb-store.js'
 import type { MemoryStore } from '../../src/storage/memory/memory-store.js'
 import { copyStore } from './durable-state.js'
+import { message, numbered, openProducer, produce } from './produce.js'
 import { testBroker } from './test-broker.js'
 
 export const BACKLOG = 600
@@ -21,6 +22,11 @@ export function auditedStore(): MemoryStore {
   meter.publish('meters/1/state', 'on', 1, { retain: true })
   meter.publish('meters/2/state', 'off', 1, { retain: true })
   meter.publish('meters/3/image', new Uint8Array(10_000).fill(7), 1, { retain: true })
+  openProducer(meter)
+  produce(meter, 1, [...numbered('meters/8/kwh', 1, 3), message('meters/#', 'refused')])
+  openProducer(meter, { id: 2, handle: 2 })
+  const userProperties: [string, string][] = [['idempotency-key', 'invoice 7']]
+  meter.publish('meters/9/invoice', 'seven', 1, { properties: { userProperties } })
   host.settle()
   host.core.checkpoint()
   host.settle()
@@ -33,6 +39,9 @@ export function auditedStore(): MemoryStore {
     meter.publish('meters/3/kwh', payload, 1)
     host.settle()
   }
+  produce(meter, 5, numbered('meters/8/kwh', 5, 6))
+  openProducer(meter, { id: 3, handle: 3 })
+  host.settle()
   return copyStore(host.store)
 }
 

@@ -2,7 +2,8 @@
  * The data directory around LMDB's files: created 0700, kept to its owner, and described by two small files.
  *
  * - `store.json`: on-disk format, who wrote it, and the incarnation, a random id of this database. Written last, so
- *   that a directory without it never held anything that was acknowledged.
+ *   that a directory without it never held anything that was acknowledged. It also names the file that `data.mdb` was,
+ *   by device and inode: another file is a copy or a backup, whose past is not what clients were told.
  * - `unflushed`: present while a store runs without flushing; holds the boot id of the machine. If the machine has been
  *   restarted since, LMDB's pages may be any mixture of old and new, and opening it could even crash: refuse.
  */
@@ -38,6 +39,8 @@ export interface StoreDescription {
   readonly format: number
   readonly writtenBy: string
   readonly incarnation: string
+  /** Which file `data.mdb` was, as `device:inode`; null: written by a build that did not note it. */
+  readonly dataFile: string | null
 }
 
 /** Creates the directory or takes an empty or known one; nobody but the owner may look into it afterwards. */
@@ -86,9 +89,10 @@ export function readDescription(directory: string, writtenBy: string): StoreDesc
 function parseDescription(path: string): StoreDescription {
   const text = readFileSync(path, 'utf8')
   try {
-    const { format, writtenBy, incarnation } = JSON.parse(text) as Partial<Record<string, unknown>>
+    const { format, writtenBy, incarnation, dataFile } = JSON.parse(text) as Partial<Record<string, unknown>>
     if (typeof format === 'number' && Number.isInteger(format) && format >= 1 && typeof incarnation === 'string') {
-      return { format, writtenBy: typeof writtenBy === 'string' ? writtenBy : 'an unknown build', incarnation }
+      const name = typeof writtenBy === 'string' ? writtenBy : 'an unknown build'
+      return { format, writtenBy: name, incarnation, dataFile: typeof dataFile === 'string' ? dataFile : null }
     }
   } catch (error) {
     throw new StoreError('STORE_CORRUPT', `${path} is damaged: it is not JSON`, { cause: error })
@@ -100,13 +104,31 @@ function parseDescription(path: string): StoreDescription {
 export function writeDescription(directory: string, writtenBy: string): StoreDescription {
   flushPath(join(directory, DATA_FILE))
   flushPath(directory)
-  return replaceDescription(directory, { format: STORE_FORMAT, writtenBy, incarnation: randomUUID() })
+  const dataFile = identityOfData(directory)
+  return replaceDescription(directory, { format: STORE_FORMAT, writtenBy, incarnation: randomUUID(), dataFile })
 }
 
-/** Before this build writes what an older one cannot read: from here on that one refuses the directory, and says so. */
-export function raiseFormat(directory: string, existing: StoreDescription, writtenBy: string): StoreDescription {
-  if (existing.format === STORE_FORMAT) return existing
-  return replaceDescription(directory, { ...existing, format: STORE_FORMAT, writtenBy })
+/**
+ * Before this build writes what an older one cannot read, the format is raised: from here on that one refuses the
+ * directory, and says so. And a copy or a restored backup begins a new incarnation: clients know of things that it
+ * does not.
+ */
+export function renewDescription(directory: string, known: StoreDescription, writtenBy: string): StoreDescription {
+  const dataFile = identityOfData(directory)
+  if (known.dataFile === dataFile && known.format === STORE_FORMAT) return known
+  const incarnation = isOtherFile(directory, known) ? randomUUID() : known.incarnation
+  const raised = known.format === STORE_FORMAT ? {} : { format: STORE_FORMAT, writtenBy }
+  return replaceDescription(directory, { ...known, ...raised, incarnation, dataFile })
+}
+
+/** Is `data.mdb` another file than the one that was described? */
+export function isOtherFile(directory: string, { dataFile }: StoreDescription): boolean {
+  return dataFile !== null && dataFile !== identityOfData(directory)
+}
+
+function identityOfData(directory: string): string {
+  const { dev, ino } = statSync(join(directory, DATA_FILE), { bigint: true })
+  return `${dev}:${ino}`
 }
 
 function replaceDescription(directory: string, description: StoreDescription): StoreDescription {

@@ -49,6 +49,7 @@ export interface LmdbStoreSetup {
   readonly environment: Environment
   readonly directory: string
   readonly incarnation: string
+  readonly previousIncarnation?: string | null
   readonly commitTimeoutMs: number
   readonly timers: Timers
   readonly onFatal: ((error: StoreError) => void) | undefined
@@ -59,6 +60,8 @@ export interface LmdbStoreSetup {
 export class LmdbStore implements Store {
   /** Random id of this database: another one means that a backup was restored or the data began anew. */
   readonly incarnation: string
+  /** The one before, when this opening found that the database is a copy or was restored; else null. */
+  readonly previousIncarnation: string | null
   readonly #setup: LmdbStoreSetup
   readonly #environment: Environment
   #snapshot: Transaction
@@ -77,6 +80,7 @@ export class LmdbStore implements Store {
     this.#setup = setup
     this.#environment = setup.environment
     this.incarnation = setup.incarnation
+    this.previousIncarnation = setup.previousIncarnation ?? null
     this.#snapshot = setup.environment.root.useReadTransaction()
   }
 

@@ -5,13 +5,13 @@
 import { join } from 'node:path'
 import type { Timers } from '../../base/clock.js'
 import { STORE_TABLES, StoreError } from '../../core/ports/store.js'
-import { describe, isCorruption } from './commit-errors.js'
+import { describe as reasonOf, isCorruption } from './commit-errors.js'
 import {
   DATA_FILE,
   markFlushed,
   markUnflushed,
-  raiseFormat,
   readDescription,
+  renewDescription,
   type StoreDescription,
   settleUnflushed,
   takeDirectory,
@@ -50,11 +50,9 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<LmdbStor
       openEnvironment(directory, options.durability, options.mapSizeBytes ?? MAP_SIZE_BYTES_DEFAULT),
     )
     for (const name of [DATA_FILE, 'lock.mdb']) tightenFile(join(directory, name))
-    const description =
-      existing === null
-        ? describeNew(directory, environment, buildName)
-        : attempt(directory, () => raiseFormat(directory, existing, buildName))
-    return buildStore(options, environment, description, lock)
+    const description = describe(options, environment, existing, buildName)
+    const isRenewed = existing !== null && existing.incarnation !== description.incarnation
+    return buildStore(options, environment, description, isRenewed ? existing.incarnation : null, lock)
   } catch (error) {
     await environment?.root.close()
     await lock.release()
@@ -67,6 +65,16 @@ function prepare(options: LmdbStoreOptions, buildName: string): StoreDescription
   settleUnflushed(options.directory)
   if (options.durability !== 'flush') markUnflushed(options.directory)
   return description
+}
+
+function describe(
+  { directory }: LmdbStoreOptions,
+  environment: Environment,
+  existing: StoreDescription | null,
+  buildName: string,
+): StoreDescription {
+  if (existing === null) return describeNew(directory, environment, buildName)
+  return attempt(directory, () => renewDescription(directory, existing, buildName))
 }
 
 /** A database file without a description is either new or its creation was cut short; then it is empty. */
@@ -83,12 +91,14 @@ function buildStore(
   options: LmdbStoreOptions,
   environment: Environment,
   description: StoreDescription,
+  previousIncarnation: string | null,
   lock: DirectoryLock,
 ): LmdbStore {
   return new LmdbStore({
     environment,
     directory: options.directory,
     incarnation: description.incarnation,
+    previousIncarnation,
     commitTimeoutMs: options.commitTimeoutMs,
     timers: options.timers,
     onFatal: options.onFatal,
@@ -110,6 +120,6 @@ function attempt<Result>(directory: string, run: () => Result): Result {
       throw new StoreError('STORE_FULL', `no space left to open the store in ${directory}`, { cause: error })
     }
     const kind = isCorruption(error) ? 'STORE_CORRUPT' : 'STORE_IO'
-    throw new StoreError(kind, `cannot open the store in ${directory}: ${describe(error)}`, { cause: error })
+    throw new StoreError(kind, `cannot open the store in ${directory}: ${reasonOf(error)}`, { cause: error })
   }
 }

@@ -1,9 +1,5 @@
 /** Every kind of damage to a store is a problem that names the place; a store that is right has none. */
-import { StreamDigest } from '../../../src/base/stream-digest.js'
 import t from 'tap'
-import { ByteWriter } from '../../../src/base/byte-writer.js'
-import { Producer } from '../../../src/core/producer.js'
-import { producerRow } from '../../../src/core/producer-rows.js'
 import { verifyStore } from '../../../src/audit/verify-store.js'
 import type { Problem } from '../../../src/audit/problems.js'
 import type { Store, StoreEntry, StoreTable } from '../../../src/core/ports/store.js'
@@ -44,7 +40,7 @@ function has(problems: readonly Problem[], wanted: Partial<Problem>): boolean {
   )
 }
 
-const TABLES = ['journal', 'sessions', 'queues', 'messages', 'references', 'retained'] as const
+const TABLES = ['journal', 'sessions', 'queues', 'messages', 'references', 'retained', 'producers', 'keys'] as const
 
 t.test('a store that is right has no problems, and its figures', async (t) => {
   const report = verifyStore(whole)
@@ -53,38 +49,6 @@ t.test('a store that is right has no problems, and its figures', async (t) => {
   t.equal(report.rows.queues, 9, 'three chunks for each of three sessions')
   t.match(report.state, { sessions: 4, retained: 3 })
   t.ok(report.newestRecord >= report.oldestRecord && report.oldestRecord > 1)
-})
-
-t.test('producers and idempotency keys are read, too', async (t) => {
-  const { newestRecord } = verifyStore(whole)
-  const producer = new Producer(new Uint8Array(16).fill(7), null, new StreamDigest())
-  producer.sequence = 3
-  producer.accepted = 3
-  const key = producer.producerId
-  const key2 = new Uint8Array(32).fill(9)
-  const used = new ByteWriter(64)
-  used.varint(1_000)
-  used.bytes(new Uint8Array(16))
-  const usedRow = used.take()
-  const right = producerRow(producer, newestRecord)
-  const rows = edited({ table: 'producers', key, value: right }, { table: 'keys', key: key2, value: usedRow })
-  const report = verifyStore(rows, { rowsExpected: { producers: 1, keys: 1 } })
-  t.same(report.problems, [])
-  t.match(report.rows, { producers: 1, keys: 1 })
-  const missing = verifyStore(rows, { rowsExpected: { producers: 2 } }).problems
-  t.ok(has(missing, { kind: 'DAMAGED', table: 'producers', sentence: '2 rows by its own count, but 1' }))
-  const early = producerRow(producer, newestRecord + 1)
-  t.ok(has(findings(edited({ table: 'producers', key, value: early })), { kind: 'MISSING', table: 'producers' }))
-  for (const [table, bytes] of [
-    ['producers', right],
-    ['keys', usedRow],
-  ] as const) {
-    const store = edited({ table, key: table === 'keys' ? key2 : key, value: bytes.subarray(0, -1) })
-    t.ok(has(findings(store), { kind: 'UNREADABLE', table }), table)
-  }
-  producer.refused = 1
-  const unbalanced = edited({ table: 'producers', key, value: producerRow(producer, newestRecord) })
-  t.ok(has(findings(unbalanced), { kind: 'UNREADABLE', table: 'producers', sentence: 'accepted or refused' }))
 })
 
 t.test('an empty store is right', async (t) => {
@@ -214,6 +178,24 @@ t.test('a retained message under another topic', async (t) => {
   const key = topicKey('meters/9/state')
   const problems = findings(edited({ table: 'retained', key, value }))
   t.ok(has(problems, { kind: 'INCONSISTENT', table: 'retained', key: hex(key), sentence: '"meters/1/state"' }))
+})
+
+t.test('a producer that was opened and is not there any more', async (t) => {
+  const { key } = rowsOf(whole, 'producers')[1] as StoreEntry
+  const problems = findings(edited({ table: 'producers', key, value: null }))
+  t.ok(
+    has(problems, { kind: 'MISSING', table: 'producers', sentence: '3 producers were ever opened, but 2 are known' }),
+  )
+})
+
+t.test('a producer whose numbers do not add up', async (t) => {
+  const { key, value } = rowsOf(whole, 'producers')[0] as StoreEntry
+  const wrong = value.slice()
+  // record, no name, epoch, sequence, accepted.
+  t.same([...wrong.subarray(1, 6)], [0, 1, 4, 3, 1], 'one of four was refused')
+  wrong[4] = 2
+  const problems = findings(edited({ table: 'producers', key, value: wrong }))
+  t.ok(has(problems, { kind: 'UNREADABLE', table: 'producers', key: hex(key), sentence: 'accepted or refused' }))
 })
 
 t.test('fewer rows than the store itself counts', async (t) => {

@@ -1,6 +1,7 @@
 /** What LMDB keeps over a restart, and what it refuses to open: formats, damage, foreign directories, loose rights. */
 import {
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -42,6 +43,45 @@ async function withStore(directory: string, run: (store: LmdbStore) => unknown):
 function mode(path: string): string {
   return (statSync(path).mode & 0o777).toString(8)
 }
+
+t.test('a copy, or what a backup brought back, is another incarnation; it keeps that one', async (t) => {
+  const directory = newDirectory()
+  let incarnation = ''
+  await withStore(directory, async (store) => {
+    incarnation = store.incarnation
+    t.equal(store.previousIncarnation, null)
+    await commit(store, [put('journal', sequenceKey(1), bytes(1))])
+  })
+  const copy = newDirectory()
+  cpSync(directory, copy, { recursive: true })
+  let copied = ''
+  await withStore(copy, (store) => {
+    copied = store.incarnation
+    t.not(copied, incarnation)
+    t.equal(store.previousIncarnation, incarnation)
+    t.same(store.get('journal', sequenceKey(1)), bytes(1), 'nothing else is different')
+  })
+  await withStore(copy, (store) => {
+    t.equal(store.incarnation, copied)
+    t.equal(store.previousIncarnation, null)
+  })
+  await withStore(directory, (store) => t.equal(store.incarnation, incarnation, 'the original is what it was'))
+})
+
+t.test(
+  'a store.json of a build that did not note the file is read, keeps its incarnation, and gets the note',
+  async (t) => {
+    const directory = newDirectory()
+    await withStore(directory, () => undefined)
+    const path = join(directory, 'store.json')
+    writeFileSync(path, '{"format":1,"writtenBy":"tallymq","incarnation":"old"}')
+    await withStore(directory, (store) => {
+      t.equal(store.incarnation, 'old')
+      t.equal(store.previousIncarnation, null)
+    })
+    t.match(JSON.parse(readFileSync(path, 'utf8')), { format: 1, incarnation: 'old', dataFile: /^\d+:\d+$/ })
+  },
+)
 
 t.test('reopening finds everything that was done, and the same incarnation', async (t) => {
   const directory = newDirectory()
