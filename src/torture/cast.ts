@@ -1,7 +1,7 @@
 /**
  * Who plays in the torture: publishers of QoS 1 and 2 and of retained messages, a producer, a careless one that starts
  * a new session after every loss; billing and archives with durable sessions, a share group, and a sleeper who is
- * away most of the time. Each in both protocols, where the broker has both. A new part is a row here.
+ * away now and then. Each in both protocols, where the broker has both. A new part is a row here.
  */
 import type { QoS } from '../protocol/packets.js'
 

@@ -21,9 +21,9 @@ import { readPayload } from './messages.js'
 /** More acknowledgements are not held back, or Receive Maximum would end the flow. */
 const UNSENT_MAX = 50
 const RECEIVE_MAXIMUM = 200
-const SLEEP_MS_MAX = 8_000
-/** So many messages and the sleeper is tired. */
-const AWAKE_MESSAGES = 2_000
+const SLEEP_MS_MAX = 5_000
+/** So many messages at most, and the sleeper is tired. Enough to keep what it is owed from growing for ever. */
+const AWAKE_MESSAGES_MAX = 8_000
 const SUBSCRIBE_PACKET_ID = 1
 /** Deliveries remembered; many more than can be under way. */
 const LATEST = 2_000
@@ -54,6 +54,7 @@ export class Consumer implements LineUser, Listener {
   #behind = 0
   #sessionNumber = 0
   #messagesAwake = 0
+  #tiredAfter = 0
   #mayIdle = true
   isSubscribed = false
 
@@ -84,6 +85,7 @@ export class Consumer implements LineUser, Listener {
   connected(connack: ConnackPacket): void {
     this.#unsent = []
     this.#messagesAwake = 0
+    this.#tiredAfter = this.#random.below(AWAKE_MESSAGES_MAX)
     if (connack.sessionPresent && this.#behind > 0) this.#open.clear()
     this.#sessionNumber = connack.sessionNumber ?? 0
     if (connack.sessionPresent) {
@@ -129,9 +131,8 @@ export class Consumer implements LineUser, Listener {
     }
     this.#line.flush()
     this.#changed()
-    if (isSleeper && this.#mayIdle && this.isSubscribed && this.#messagesAwake >= this.#random.below(AWAKE_MESSAGES)) {
-      this.#line.rest(this.#random.below(SLEEP_MS_MAX))
-    }
+    if (!isSleeper || !this.#mayIdle || !this.isSubscribed) return
+    if (this.#messagesAwake >= this.#tiredAfter) this.#line.rest(this.#random.below(SLEEP_MS_MAX))
   }
 
   disconnected(): void {
