@@ -145,6 +145,7 @@ function assemble(options: Options, access: Access, log: Log, store: Store, inca
   const shell: Shell = new Shell({
     core: broker,
     store,
+    durability: options.durability,
     timers: systemTimers,
     defer: setImmediate,
     limits: options.limits,

@@ -43,13 +43,17 @@ export function acknowledge(
   reasonString: string | null = null,
 ): void {
   const { link } = connection
-  if (type === PacketType.PUBACK || type === PacketType.PUBREC) state.promisedOpen += 1
   if (reasonString !== null || connection.durability !== null) {
     const packet: AckPacket = { type, packetId, reasonCode, properties: null }
     explain(state, connection, packet, reasonString)
-    if (packet.properties !== null) return link.sendAfterCommit(packet)
+    if (packet.properties !== null) return link.sendAfterCommit(packet, promisesIn(type, reasonCode))
   }
   link.acknowledgeAfterCommit(type, packetId, reasonCode)
+}
+
+/** @returns 1 when the acknowledgement says that a publication is safe. */
+export function promisesIn(type: number, reasonCode: number): 0 | 1 {
+  return (type === PacketType.PUBACK || type === PacketType.PUBREC) && reasonCode < 0x80 ? 1 : 0
 }
 
 /** The sentence first: it helps most. With Request Problem Information 0 only two packets may have any of this. */

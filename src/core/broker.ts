@@ -289,7 +289,6 @@ export class Broker {
       // Nothing to wait for: acknowledgements leave at once, so they count no longer.
       for (const connection of state.acknowledgingOpen) connection.unacknowledgedOpen = 0
       state.acknowledgingOpen.length = 0
-      state.promisedOpen = 0
       return null
     }
     this.#isCommitting = true
@@ -297,8 +296,6 @@ export class Broker {
       connection.unacknowledgedSealed = connection.unacknowledgedOpen
       connection.unacknowledgedOpen = 0
     }
-    state.promisedSealed = state.promisedOpen
-    state.promisedOpen = 0
     state.acknowledgingSealed = state.acknowledgingOpen
     state.acknowledgingOpen = []
     return operations
@@ -310,9 +307,6 @@ export class Broker {
     this.#isCommitting = false
     const state = this.#state
     if (this.#hasRecord) state.durableAtMs = Math.trunc(nowMs)
-    // Only with `flush` does the store's word mean the disk.
-    if (state.ports.durability !== 'flush') state.counters.acknowledgedUnflushed += state.promisedSealed
-    state.promisedSealed = 0
     this.#checkpoint.committed()
     this.#state.ledger.hours.committed()
     for (const connection of this.#state.acknowledgingSealed) connection.unacknowledgedSealed = 0

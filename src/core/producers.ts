@@ -184,15 +184,17 @@ export function receiveProduce(
   for (let index = 0; index < known; index += 1) {
     state.ledger.duplicate(session, (messages[index] as ProduceMessage).topicName)
   }
+  const { accepted } = producer
   if (known < messages.length) store(state, session, producer, packet, known, nowMs)
-  answer(connection, {
+  const produced: ProducedPacket = {
     type: PacketType.PRODUCED,
     handle,
     reasonCode: ProducerReason.SUCCESS,
     sequence: producer.sequence,
     digest: producer.digest.digest(),
     refusals: refusalsAmong(producer, firstSequence, firstSequence + messages.length - 1),
-  })
+  }
+  answer(connection, produced, producer.accepted - accepted)
 }
 
 /** Why nothing of it can be stored, not even as refused. @param known so many of the first messages are duplicates. */
@@ -233,7 +235,6 @@ function store(
     const refusal = verdicts === null ? judge(state, session, message, null) : (verdicts[index] as Refusal)
     if (refusal === null) {
       producer.accepted += 1
-      state.promisedOpen += 1
       publish(state, message, session, nowMs)
     } else {
       state.ledger.refused(session, message.topicName, refusal.reasonCode)
@@ -324,11 +325,12 @@ function failed(handle: number, reasonCode: number, producer: Producer, reasonSt
 }
 
 /** Behind the commit, whatever it says. A peer with a small Maximum Packet Size gets it without the sentences. */
-function answer(connection: ClientConnection, packet: ProducerOpenedPacket | ProducedPacket): void {
+/** @param promised messages that the packet says are safe, and none before it has said so of. */
+function answer(connection: ClientConnection, packet: ProducerOpenedPacket | ProducedPacket, promised = 0): void {
   const { link, maximumPacketSize } = connection
   const isBounded = maximumPacketSize !== Number.POSITIVE_INFINITY
   if (connection.isProblemInformationWanted && (!isBounded || link.packetSize(packet) <= maximumPacketSize)) {
-    link.sendAfterCommit(packet)
+    link.sendAfterCommit(packet, promised)
     return
   }
   const { reasonString: _sentence, ...rest } = packet
@@ -338,7 +340,7 @@ function answer(connection: ClientConnection, packet: ProducerOpenedPacket | Pro
     const detail = 'the Maximum Packet Size leaves no room for what a producer is answered'
     throw new ProtocolError(ReasonCode.PACKET_TOO_LARGE, detail)
   }
-  link.sendAfterCommit(bare)
+  link.sendAfterCommit(bare, promised)
 }
 
 function isSame(one: Uint8Array, other: Uint8Array): boolean {

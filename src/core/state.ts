@@ -99,9 +99,6 @@ export class BrokerState {
   /** Connections with a PUBACK that waits for a commit. */
   acknowledgingOpen: ClientConnection[] = []
   acknowledgingSealed: ClientConnection[] = []
-  /** Publications whose acknowledgement waits for a commit: [open record, record in flight]. */
-  promisedOpen = 0
-  promisedSealed = 0
   readonly takeovers = new Map<string, { sinceMs: number; count: number }>()
 
   constructor(ports: BrokerPorts) {

@@ -95,6 +95,7 @@ function http(parts: DoorParts, certificates: Certificates | null): Server {
   const server = httpServer({
     connectionsMax: options.http.connectionsMax,
     unreadiness: () => shell.unreadiness(),
+    unflushed: () => shell.promises.unflushed,
     upgrade: ws.upgrade,
     isUpgradePath: (path) => ws.servesPath(path),
     ...(certificates === null ? {} : { tls: certificates.options }),

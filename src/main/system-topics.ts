@@ -53,7 +53,7 @@ function figuresOf(broker: Broker, shell: Shell, clientsExpired: number): SysFig
     bytesSent: traffic.bytesSent,
     publishesReceived: counters.publishesReceived,
     publishesSent: counters.publishesSent,
-    publishesUnflushed: counters.acknowledgedUnflushed,
+    publishesUnflushed: shell.promises.unflushed,
     publishesDropped: counters.dropped['queue-full'] + counters.dropped['slow-consumer'],
     publishBytesReceived: counters.publishBytesReceived,
     publishBytesSent: counters.publishBytesSent,

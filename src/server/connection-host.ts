@@ -4,6 +4,7 @@ import type { CodecLimits } from '../protocol/codec.js'
 import type { CoreApi, CoreConnection } from './core-api.js'
 import type { Heartbeat } from './heartbeat.js'
 import type { DecodeScope } from './intake.js'
+import type { Promises } from './promises.js'
 import type { TrafficCounters } from './traffic-counters.js'
 import type { Turn } from './turn.js'
 import type { WriterPool } from './writer-pool.js'
@@ -20,6 +21,7 @@ export interface ConnectionHost {
   readonly earlyFlushBytes: number
   readonly decodeScope: DecodeScope
   readonly traffic: TrafficCounters
+  readonly promises: Promises
   /** The socket is gone. */
   gone(slot: number): void
   /** Our bug: stop. */

@@ -7,6 +7,7 @@
  */
 import type { Link, LinkDescription } from '../core/ports/link.js'
 import type { TransportPeer, TransportSocket } from '../core/ports/transport.js'
+import { promisesIn } from '../core/answer.js'
 import { keepAliveWindowMs } from '../core/keep-alive.js'
 import { CloseCode, closeCodeFor } from '../protocol/close-codes.js'
 import type { Codec, Delivery, Publication } from '../protocol/codec.js'
@@ -149,14 +150,19 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
   send(packet: Packet): void {
     if (this.#state !== 'open') return
     this.#traffic.packetsSent += 1
+    // Never so: an acknowledgement waits. Were it otherwise, it would be counted as what it is.
+    if ('packetId' in packet && 'reasonCode' in packet) {
+      this.#shell.promises.released(promisesIn(packet.type, packet.reasonCode), this.#openCommit)
+    }
     this.#outbox.writerNow(this.#protocolLevel).write(packet)
     this.#markDirty()
   }
 
-  sendAfterCommit(packet: Packet): void {
+  sendAfterCommit(packet: Packet, promised = 0): void {
     if (this.#state !== 'open') return
     this.#traffic.packetsSent += 1
     this.#outbox.writerAfterCommit(this.#protocolLevel).write(packet)
+    this.#outbox.promise(promised)
     if (packet.type === PacketType.CONNACK) this.#outbox.raiseBarrier()
     this.#markHeld()
   }
@@ -165,6 +171,7 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
     if (this.#state !== 'open') return
     this.#traffic.packetsSent += 1
     this.#outbox.writerAfterCommit(this.#protocolLevel).writeAck(type, packetId, reasonCode)
+    this.#outbox.promise(promisesIn(type, reasonCode))
     this.#markHeld()
   }
 
@@ -227,19 +234,19 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
 
   seal(): void {
     this.#isHeld = false
-    this.#outbox.seal()
+    this.#outbox.seal(this.#shell.promises.commit)
   }
 
   releaseSealed(): void {
     if (this.#outbox.isFull) this.#flushEarly()
-    this.#outbox.releaseSealed()
+    this.#outbox.releaseSealed(this.#shell.promises)
     this.#markDirty()
   }
 
   releaseOpen(): void {
     this.#isHeld = false
     if (this.#outbox.isFull) this.#flushEarly()
-    this.#outbox.releaseOpen()
+    this.#outbox.releaseOpen(this.#shell.promises, this.#openCommit)
     this.#markDirty()
   }
 
@@ -364,6 +371,12 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
     this.#outbox.discard()
     this.#socket.end(close.closeCode, close.detail)
     this.#shell.heartbeat.closing(this.slot, this.#shell.clock.nowMs())
+  }
+
+  /** The commit that has or will have everything that the core has decided up to now. */
+  get #openCommit(): number {
+    const { core, promises } = this.#shell
+    return core.openRecordBytes > 0 ? promises.commit + 1 : promises.commit
   }
 
   /** Before CONNECT was accepted only the decoder knows what the peer speaks, and the refusal must be in that. */

@@ -11,6 +11,8 @@ export interface HttpServerOptions {
   readonly connectionsMax: number
   /** null: ready; else why not. */
   readonly unreadiness: () => string | null
+  /** Acknowledged messages that a power cut would take now. */
+  readonly unflushed: () => number
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
   /** True for a path that wants an upgrade. */
   readonly isUpgradePath: (path: string) => boolean
@@ -53,8 +55,9 @@ function answer(request: IncomingMessage, response: ServerResponse, options: Htt
     sendJson(response, 200, { status: 'ok' })
   } else if (path === '/readyz') {
     const unreadiness = options.unreadiness()
-    if (unreadiness === null) sendJson(response, 200, { status: 'ready' })
-    else sendJson(response, 503, { status: 'not ready', reason: unreadiness })
+    const unflushed = options.unflushed()
+    if (unreadiness === null) sendJson(response, 200, { status: 'ready', unflushed })
+    else sendJson(response, 503, { status: 'not ready', reason: unreadiness, unflushed })
   } else if (options.isUpgradePath(path)) {
     sendJson(response, 426, { error: 'this path speaks WebSocket only' }, { Upgrade: 'websocket', Connection: 'close' })
   } else {
@@ -65,7 +68,7 @@ function answer(request: IncomingMessage, response: ServerResponse, options: Htt
 function sendJson(
   response: ServerResponse,
   status: number,
-  value: Readonly<Record<string, string>>,
+  value: Readonly<Record<string, string | number>>,
   headers: Readonly<Record<string, string>> = {},
 ): void {
   const body = `${JSON.stringify(value)}\n`

@@ -11,6 +11,7 @@
 import type { Codec, PacketWriter, WrittenBytes } from '../protocol/codec.js'
 import { FRAME_HEADROOM } from '../protocol/codec.js'
 import type { ProtocolLevel } from '../protocol/packets.js'
+import type { Promises } from './promises.js'
 import type { WriterPool } from './writer-pool.js'
 
 type Box = 'none' | 'open' | 'sealed'
@@ -26,6 +27,10 @@ export class Outbox {
   #open: PacketWriter | null = null
   #sealed: PacketWriter | null = null
   #barrier: Box = 'none'
+  /** Publications that packets in the held boxes say are safe; `#sealedCommit` is the commit that they are in. */
+  #openPromises = 0
+  #sealedPromises = 0
+  #sealedCommit = 0
 
   constructor(pool: WriterPool, codec: Codec) {
     this.#pool = pool
@@ -60,27 +65,39 @@ export class Outbox {
     return this.#open
   }
 
+  /** What was written for after the commit says that so many publications are safe. */
+  promise(count: number): void {
+    this.#openPromises += count
+  }
+
   raiseBarrier(): void {
     this.#barrier = 'open'
   }
 
   /** The open record goes to the store. */
-  seal(): void {
+  seal(commit: number): void {
     this.#sealed = this.#open
     this.#open = null
+    this.#sealedPromises = this.#openPromises
+    this.#openPromises = 0
+    this.#sealedCommit = commit
     if (this.#barrier === 'open') this.#barrier = 'sealed'
   }
 
   /** The sealed record is durable. */
-  releaseSealed(): void {
+  releaseSealed(promises: Promises): void {
+    promises.released(this.#sealedPromises, this.#sealedCommit)
+    this.#sealedPromises = 0
     if (this.#barrier === 'sealed') this.#barrier = 'none'
     const sealed = this.#sealed
     this.#sealed = null
     this.#release(sealed)
   }
 
-  /** Nothing needs to become durable, so nothing has to wait. */
-  releaseOpen(): void {
+  /** Nothing needs to become durable, so nothing has to wait. @param commit that holds what was promised. */
+  releaseOpen(promises: Promises, commit: number): void {
+    promises.released(this.#openPromises, commit)
+    this.#openPromises = 0
     if (this.#barrier === 'open') this.#barrier = 'none'
     const open = this.#open
     this.#open = null
@@ -108,6 +125,8 @@ export class Outbox {
     this.#empty(this.#sealed)
     this.#open = null
     this.#sealed = null
+    this.#openPromises = 0
+    this.#sealedPromises = 0
     this.#barrier = 'none'
   }
 

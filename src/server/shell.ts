@@ -9,6 +9,7 @@ import type { LinkDescription } from '../core/ports/link.js'
 import type { Store } from '../core/ports/store.js'
 import type { TransportAcceptor, TransportPeer, TransportSocket } from '../core/ports/transport.js'
 import type { Codec, CodecLimits } from '../protocol/codec.js'
+import type { Durability } from '../protocol/packets.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
 import { type AddressLimitOptions, AddressLimits } from './address-limits.js'
 import { Connection } from './connection.js'
@@ -16,6 +17,7 @@ import type { ConnectionHost } from './connection-host.js'
 import type { CoreApi, CoreConnection } from './core-api.js'
 import { Heartbeat, type HeartbeatOptions, TICK_MS } from './heartbeat.js'
 import { DecodeScope } from './intake.js'
+import { Promises } from './promises.js'
 import { TrafficCounters } from './traffic-counters.js'
 import { Turn } from './turn.js'
 import { WriterPool } from './writer-pool.js'
@@ -23,6 +25,8 @@ import { WriterPool } from './writer-pool.js'
 export interface ShellOptions {
   readonly core: CoreApi<CoreConnection>
   readonly store: Store
+  /** What it means that the store has reported a commit as done. */
+  readonly durability: Durability
   readonly timers: Timers
   /** Runs once the current iteration of the event loop has read all there is: setImmediate. */
   readonly defer: (run: () => void) => void
@@ -57,6 +61,7 @@ export class Shell implements TransportAcceptor, ConnectionHost {
   readonly writers = new WriterPool()
   readonly decodeScope = new DecodeScope()
   readonly traffic = new TrafficCounters()
+  readonly promises: Promises
   readonly codecLimits: CodecLimits
   readonly outputBufferBytesMax: number
   readonly earlyFlushBytes: number
@@ -84,7 +89,9 @@ export class Shell implements TransportAcceptor, ConnectionHost {
     this.#addresses = new AddressLimits(limits)
     this.heartbeat = new Heartbeat(options.heartbeat)
     const onFatal = (error: unknown) => this.#stopAfterFailure(error)
-    this.turn = new Turn({ core, store, clock: timers, defer, onFatal, journalBytesMax: JOURNAL_BYTES_MAX })
+    this.promises = new Promises(options.durability)
+    const { promises } = this
+    this.turn = new Turn({ core, store, promises, clock: timers, defer, onFatal, journalBytesMax: JOURNAL_BYTES_MAX })
   }
 
   get state(): 'running' | 'draining' | 'failed' {

@@ -8,6 +8,7 @@
 import type { Clock } from '../base/clock.js'
 import type { Store, StoreError } from '../core/ports/store.js'
 import type { CoreApi, CoreConnection } from './core-api.js'
+import type { Promises } from './promises.js'
 
 /** A connection, as the turn sees it. */
 export interface TurnMember {
@@ -24,6 +25,7 @@ export interface TurnMember {
 export interface TurnOptions {
   readonly core: CoreApi<CoreConnection>
   readonly store: Store
+  readonly promises: Promises
   readonly clock: Clock
   /** Runs once the current iteration has read all there is: setImmediate. */
   readonly defer: (run: () => void) => void
@@ -166,6 +168,7 @@ export class Turn {
     this.#inFlightBytes = bytes
     this.#held = this.#sealed
     this.#sealed = held
+    this.#options.promises.handedOver()
     for (const member of held) member.seal()
     store.commit(operations, this.#committed)
   }
@@ -180,6 +183,7 @@ export class Turn {
       const nowMs = this.#options.clock.nowMs()
       this.#isCommitting = false
       this.#inFlightBytes = 0
+      this.#options.promises.reported()
       for (const member of this.#sealed) member.releaseSealed()
       this.#sealed.length = 0
       this.#options.core.committed(nowMs)

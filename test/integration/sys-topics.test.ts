@@ -7,8 +7,8 @@ import { startBroker } from '../support/ws-clients.js'
 
 /** What every refresh changes, so that it tells when one is complete. */
 const UPTIME = '$SYS/broker/uptime'
-/** In newer versions of Mosquitto only. */
-const NEWER = ['$SYS/broker/connections/socket/count']
+/** In newer versions of Mosquitto only, and what only we can say. */
+const NEWER = ['$SYS/broker/connections/socket/count', '$SYS/broker/messages/unflushed']
 
 /** Every topic under `$SYS/broker` with its last text, once it has been refreshed so many times. */
 async function topicsOf(t: Test, url: string, refreshes: number): Promise<Map<string, string>> {
@@ -55,10 +55,23 @@ t.test('refreshed every interval with what has happened, and the disk is left al
   t.equal(figure('publish/bytes/received'), 12)
   t.equal(figure('messages/stored'), 1)
   t.equal(figure('store/messages/bytes'), 16)
+  t.equal(figure('messages/unflushed'), 0, 'acknowledged, and on the disk')
   t.equal(figure('subscriptions/count'), 2)
   t.ok(figure('messages/received') >= 5, 'CONNECT, PUBLISH, CONNECT, SUBSCRIBE, CONNECT, SUBSCRIBE')
   t.ok(figure('bytes/sent') > figure('publish/bytes/sent'))
   t.ok(figure('heap/maximum') >= figure('heap/current'))
+})
+
+t.test('without flushing it says how many acknowledged messages a power cut would take', async (t) => {
+  const storage = { store: 'lmdb', durability: 'os', dataDirectory: t.testdir() } as const
+  const broker = await startBroker(t, { ...storage, sys: { intervalSec: 1 } })
+  const publisher = await mqtt.connectAsync(broker.mqttUrl as string, { protocolVersion: 5 })
+  t.teardown(() => publisher.endAsync(true))
+  for (const qos of [0, 1, 2, 2] as const) await publisher.publishAsync('a', 'x', { qos })
+  const topics = await topicsOf(t, broker.mqttUrl as string, 2)
+  t.equal(topics.get('$SYS/broker/messages/unflushed'), '3')
+  const ready = await (await fetch(`${broker.httpUrl}/readyz`)).json()
+  t.same(ready, { status: 'ready', unflushed: 3 })
 })
 
 t.test('with sys.intervalSec 0 there are none', async (t) => {

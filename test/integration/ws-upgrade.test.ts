@@ -63,7 +63,7 @@ t.test('health, and what is not served', async (t) => {
     return [response.status, await response.json()]
   }
   t.same(await get('/healthz'), [200, { status: 'ok' }])
-  t.same(await get('/readyz'), [200, { status: 'ready' }])
+  t.same(await get('/readyz'), [200, { status: 'ready', unflushed: 0 }])
   t.match(await get('/tally'), [426, {}])
   t.match(await get('/nothing'), [404, {}])
   t.match(await get('/healthz', { method: 'POST', body: 'x' }), [405, {}])

@@ -105,6 +105,7 @@ export class BrokerProcess implements DiskOwner, Timers {
     this.shell = new Shell({
       core: this.core,
       store: this.store,
+      durability: 'flush',
       timers: this,
       defer: (run) => schedule.defer(() => this.enter(run)),
       limits,

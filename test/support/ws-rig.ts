@@ -4,7 +4,7 @@ import type { AuthenticationStep } from '../../src/core/ports/access.js'
 import type { Link } from '../../src/core/ports/link.js'
 import type { StoreOperation } from '../../src/core/ports/store.js'
 import { mqttCodec } from '../../src/protocol/mqtt/codec.js'
-import type { Packet, ProtocolLevel } from '../../src/protocol/packets.js'
+import type { Durability, Packet, ProtocolLevel } from '../../src/protocol/packets.js'
 import type { ProtocolError } from '../../src/protocol/protocol-error.js'
 import type { Connection } from '../../src/server/connection.js'
 import type { CoreApi } from '../../src/server/core-api.js'
@@ -122,10 +122,11 @@ export class Rig {
   readonly shell: Shell
   #deferred: (() => void)[] = []
 
-  constructor(limits: Partial<typeof DEFAULT_LIMITS> = {}) {
+  constructor(limits: Partial<typeof DEFAULT_LIMITS> = {}, durability: Durability = 'flush') {
     this.shell = new Shell({
       core: this.core,
       store: this.store,
+      durability,
       timers: this.timers,
       defer: (run) => this.#deferred.push(run),
       limits: { ...DEFAULT_LIMITS, ...limits },

@@ -41,8 +41,6 @@ export class BrokerCounters {
   duplicatesRefused = 0
   messagesStored = 0
   deliveriesAcknowledged = 0
-  /** Publications that were acknowledged although the store has not said that they are on disk. */
-  acknowledgedUnflushed = 0
   readonly dropped: Record<DropReason, number> = {
     expired: 0,
     'queue-full': 0,

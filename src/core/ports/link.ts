@@ -16,7 +16,8 @@ export interface Link {
   readonly bufferedBytes: number
 
   send(packet: Packet): void
-  sendAfterCommit(packet: Packet): void
+  /** @param promised publications that the packet says are safe. */
+  sendAfterCommit(packet: Packet, promised?: number): void
   /** PUBACK, PUBREC, PUBREL, PUBCOMP without properties. */
   acknowledgeAfterCommit(type: AckPacketType, packetId: number, reasonCode: number): void
   /** QoS 0, message not stored. `delivery` is scratch: read it before returning. */
