@@ -1,4 +1,5 @@
 /** `$SYS/broker` on a running broker: beside Mosquitto's own tree, refreshed on its interval, and without a commit. */
+import { join } from 'node:path'
 import mqtt from 'mqtt'
 import t, { type Test } from 'tap'
 import { startMosquitto } from '../support/mosquitto-broker.js'
@@ -9,6 +10,9 @@ import { startBroker } from '../support/ws-clients.js'
 const UPTIME = '$SYS/broker/uptime'
 /** In newer versions of Mosquitto only, and what only we can say. */
 const NEWER = ['$SYS/broker/connections/socket/count', '$SYS/broker/messages/unflushed']
+
+/** Stays until brokers have closed their stores. */
+const parent = t.testdir()
 
 /** Every topic under `$SYS/broker` with its last text, once it has been refreshed so many times. */
 async function topicsOf(t: Test, url: string, refreshes: number): Promise<Map<string, string>> {
@@ -63,7 +67,7 @@ t.test('refreshed every interval with what has happened, and the disk is left al
 })
 
 t.test('without flushing it says how many acknowledged messages a power cut would take', async (t) => {
-  const storage = { store: 'lmdb', durability: 'os', dataDirectory: t.testdir() } as const
+  const storage = { store: 'lmdb', durability: 'os', dataDirectory: join(parent, 'os') } as const
   const broker = await startBroker(t, { ...storage, sys: { intervalSec: 1 } })
   const publisher = await mqtt.connectAsync(broker.mqttUrl as string, { protocolVersion: 5 })
   t.teardown(() => publisher.endAsync(true))

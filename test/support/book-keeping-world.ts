@@ -4,11 +4,20 @@
  */
 import { DEFAULT_LIMITS } from '../../src/core/limits.js'
 import { MemoryStore, type MemoryStoreOptions } from '../../src/storage/memory/memory-store.js'
+import { HOUR_MS } from '../../src/core/ledger/hours.js'
 import { Breach, Ledger } from './book-keeping.js'
 import { Consumer, type ConsumerOptions } from './book-keeping-consumer.js'
 import { BookedProducer } from './book-keeping-producer.js'
 import { Publisher } from './book-keeping-publisher.js'
-import { checkLedger, checkStore, copyStore, durableState, recoveredState, rowCounts } from './durable-state.js'
+import {
+  checkHours,
+  checkLedger,
+  checkStore,
+  copyStore,
+  durableState,
+  recoveredState,
+  rowCounts,
+} from './durable-state.js'
 import { FakeClock } from './fake-clock.js'
 import { Random } from './random.js'
 import { TestBroker, type TestBrokerOptions } from './test-broker.js'
@@ -50,6 +59,14 @@ export class World {
         checkpointRecordBytesPerRow: 1_000_000,
         checkpointTrimmedPerCommit: random.pick([1, 3, 20]),
         purgedPerTurn: random.pick([1, 3]),
+        ledgerRowsPerCommit: random.pick([1, 2, 1_000]),
+      },
+      ledger: {
+        enabled: true,
+        topicClasses: random.pick([[], ['s/1', 't/#']]),
+        topicClassesMax: random.pick([1, 2, 256]),
+        accountsMax: random.pick([1, 6, 200_000]),
+        retentionHours: random.pick([1, 3, 2_160]),
       },
     }
     this.host = new TestBroker({ ...this.#options, store: new MemoryStore({ ...store, settle: 'manual' }) })
@@ -88,7 +105,7 @@ export class World {
     else if (dice < 84) this.#turn()
     else if (dice < 93) (this.host.store as MemoryStore).settleNext()
     else if (dice < 95) this.#checkpoint()
-    else if (dice < 96) this.#advance(500 + this.random.below(4_000))
+    else if (dice < 96) this.#advance(this.random.chance(0.4) ? this.#msToNextHour() : 500 + this.random.below(4_000))
     else if (dice < 97) this.#compare()
     else if (dice < 98) this.#crash()
   }
@@ -101,6 +118,11 @@ export class World {
   #advance(ms: number): void {
     this.clock.advance(ms)
     this.host.core.handleTimeout(this.clock.nowMs())
+  }
+
+  /** A little less or a little more: the ledger closes the hour. */
+  #msToNextHour(): number {
+    return HOUR_MS - (this.clock.nowMs() % HOUR_MS) - 100 + this.random.below(200)
   }
 
   #checkpoint(): void {
@@ -172,6 +194,7 @@ export class World {
     for (const consumer of this.consumers) if (consumer.isConnected) consumer.gone()
     const survivor = store.crash(surviving)
     checkStore(survivor)
+    checkHours(survivor)
     this.host = new TestBroker({ ...this.#options, store: survivor })
     checkLedger(this.host.core.state)
   }
@@ -185,6 +208,7 @@ export class World {
     const live = durableState(state, hour)
     const copy = copyStore(this.host.store)
     checkStore(copy)
+    checkHours(copy)
     const recovered = recoveredState(copy, state.ports, hour)
     assertSame(live, recovered, 'after a restart')
   }
@@ -194,6 +218,9 @@ export class World {
     this.#drainAll()
     this.#advance(10_000)
     this.#drainAll()
+    this.#advance(HOUR_MS)
+    this.#settle()
+    if (this.host.core.state.ledger.hours.isClosing) throw new Breach('an hour does not close')
     this.ledger.check()
     this.#checkRetained()
     this.#compare()

@@ -7,11 +7,12 @@ import { verifyStore } from '../../src/audit/verify-store.js'
 import { STORE_TABLES, type Store, type StoreTable } from '../../src/core/ports/store.js'
 import { recover } from '../../src/core/replay.js'
 import type { Session, SessionSubscription } from '../../src/core/session.js'
-import type { Account } from '../../src/core/ledger/account.js'
+import { type Account, type AccountHour, readAccountRow, readHourRow } from '../../src/core/ledger/account.js'
+import { DIGEST_BYTES, HourDigest, readHoursRow } from '../../src/core/ledger/hours.js'
 import type { Copy } from '../../src/core/message.js'
 import { durableCopies } from '../../src/core/session-rows.js'
 import { type BrokerPorts, BrokerState } from '../../src/core/state.js'
-import { topicKey } from '../../src/core/store-keys.js'
+import { accountOfKey, hourOfKey, keyNumber, topicKey } from '../../src/core/store-keys.js'
 import { readRetainedRow } from '../../src/core/retained.js'
 import { MemoryStore } from '../../src/storage/memory/memory-store.js'
 import { Breach } from './book-keeping.js'
@@ -129,6 +130,50 @@ export function checkLedger(state: BrokerState, hasTransient = true): void {
     const { number, clientId } = account
     const [booked, found] = [`${queued} copies (${queuedBytes} bytes)`, `${count} (${bytes} bytes)`]
     throw new Breach(`account ${number} of ${clientId} has ${booked}, sessions have ${found}`)
+  }
+}
+
+/**
+ * What tables say of hours that are over: the chain holds, each digest is that of its rows as long as they are kept,
+ * and what an account has left in one hour is what its next begins with.
+ */
+export function checkHours(store: Store): void {
+  const hours = [...store.entries({ table: 'hours' })].map(({ key, value }) => readHoursRow(keyNumber(key), value))
+  const rows = [...store.entries({ table: 'ledger' })]
+  const oldestKept = rows[0] === undefined ? 0 : hourOfKey(rows[0].key)
+  let previous: Uint8Array = new Uint8Array(DIGEST_BYTES)
+  for (const { hour, rows: count, previousDigest, digest } of hours) {
+    if (digest === null) continue
+    if (Buffer.compare(previousDigest, previous) !== 0) throw new Breach(`hour ${hour} does not follow the one before`)
+    previous = digest
+    // Of the oldest some may have been removed already.
+    if (hour <= oldestKept) continue
+    const recomputed = new HourDigest(previousDigest, hour)
+    for (const { key, value } of rows) if (hourOfKey(key) === hour) recomputed.add(key, value)
+    const isSame = recomputed.rows === count && Buffer.compare(recomputed.digest(), digest) === 0
+    if (!isSame) throw new Breach(`the digest of hour ${hour} is not that of its rows`)
+  }
+  checkOpenings(store)
+}
+
+function checkOpenings(store: Store): void {
+  const left = new Map<number, { count: number; bytes: number; hour: number }>()
+  const follow = (number: number, hour: number, { opening, openingBytes, totals }: AccountHour) => {
+    const before = left.get(number)
+    if (before !== undefined && before.hour >= hour) return
+    if (before !== undefined && (before.count !== opening || before.bytes !== openingBytes)) {
+      throw new Breach(`account ${number} left ${before.count} copies and opens hour ${hour} with ${opening}`)
+    }
+    const [count, bytes] = [opening + totals.balance(0), openingBytes + totals.balance(1)]
+    if (count < 0 || bytes < 0) throw new Breach(`account ${number} has ${count} copies (${bytes} bytes) left`)
+    left.set(number, { count, bytes, hour })
+  }
+  for (const { key, value } of store.entries({ table: 'ledger' })) {
+    follow(accountOfKey(key), hourOfKey(key), readHourRow(value))
+  }
+  for (const { key, value } of store.entries({ table: 'accounts' })) {
+    const row = readAccountRow(value)
+    if (row.hour !== 0) follow(keyNumber(key), row.hour, row)
   }
 }
 
