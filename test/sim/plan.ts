@@ -85,9 +85,9 @@ function hostOf(random: Random, faults: FaultPlan, isLossy: boolean, lies: numbe
   const disk: DiskPlan = {
     commitMsTypical: random.pick([0.5, 2, 10, 40]),
     commitMsSlow: random.pick([50, 500, 3_000]),
-    fails: has('failed-commit') ? 0.002 : 0,
-    stalls: has('stalled-commit') ? 0.001 : 0,
-    crashes: has('crash-at-commit') ? 0.004 : 0,
+    fails: has('failed-commit') ? 0.001 : 0,
+    stalls: has('stalled-commit') ? 0.0005 : 0,
+    crashes: has('crash-at-commit') ? 0.002 : 0,
     lies,
   }
   return {
@@ -119,7 +119,7 @@ function limitsOf(random: Random, isLossy: boolean): Partial<BrokerLimits> {
 
 function paceOf(random: Random): Partial<WorkPace> {
   return {
-    checkpointBytes: random.pick([1, 1_000, 5_000, 20_000, 4 * 1_048_576]),
+    checkpointBytes: random.pick([1, 1_000, 5_000, 20_000, 20_000, random.pick([100_000, 4 * 1_048_576])]),
     checkpointRowsPerCommit: random.pick([1, 3, 20]),
     checkpointRecordBytesPerRow: 1_000_000,
     checkpointTrimmedPerCommit: random.pick([1, 5, 50]),
@@ -192,7 +192,7 @@ function publisher(
     hasWills: isPersistent,
     usesAliases: random.chance(0.3),
     burstMax: random.pick([1, 4, 8]),
-    idleMsMax: random.pick([20_000, 90_000]),
+    idleMsMax: random.pick([30_000, 120_000]),
     payloadBytesMax: random.pick([100, 3_000, 30_000]),
   }
 }
@@ -204,7 +204,7 @@ function producer(random: Random, producerNumber: number, topics: readonly strin
     producerNumber,
     topics,
     batchMax: random.pick([1, 5, 12]),
-    idleMsMax: random.pick([20_000, 90_000]),
+    idleMsMax: random.pick([30_000, 120_000]),
     outstandingMax: random.pick([5, 60]),
   }
 }
