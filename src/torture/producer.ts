@@ -14,6 +14,7 @@ import {
   type ProducerOpenedPacket,
 } from '../protocol/packets.js'
 import type { BookWriter } from './books.js'
+import { Breath } from './breath.js'
 import type { PublisherRole } from './cast.js'
 import { Line, type LineUser, type Ports } from './line.js'
 import { payloadOf } from './messages.js'
@@ -40,6 +41,7 @@ export class Producer implements LineUser, Speaker {
   readonly #changed: () => void
   readonly #line: Line
   readonly #id: Uint8Array
+  readonly #breath: Breath
   readonly #hash = new StreamDigest()
   /** Not confirmed, ascending. */
   #batches: Batch[] = []
@@ -59,6 +61,7 @@ export class Producer implements LineUser, Speaker {
     this.#changed = changed
     this.#id = Uint8Array.from({ length: ID_BYTES }, () => random.below(256))
     this.#confirmedDigest = Buffer.from(this.#hash.digest()).toString('hex')
+    this.#breath = new Breath(random, () => this.#fill())
     // A producer needs no session: what it has sent is known by its own name.
     this.#line = new Line({ clientId: role.name, wire: role.wire, ports, random, cleanStart: true }, this)
   }
@@ -81,10 +84,11 @@ export class Producer implements LineUser, Speaker {
 
   speak(maySpeak: boolean): void {
     this.#maySpeak = maySpeak
-    if (this.isUp) this.received()
+    this.#fill()
   }
 
   end(): void {
+    this.#breath.end()
     this.#line.end()
   }
 
@@ -106,10 +110,17 @@ export class Producer implements LineUser, Speaker {
   }
 
   received(): void {
-    while (this.#isOpen && this.#maySpeak && this.unacknowledged < this.#role.window) this.#produce()
+    if (this.unacknowledged <= this.#role.window / 2) this.#breath.take()
     this.#book.write()
     this.#line.flush()
     this.#changed()
+  }
+
+  #fill(): void {
+    if (!this.isUp) return
+    while (this.#isOpen && this.#maySpeak && this.unacknowledged < this.#role.window) this.#produce()
+    this.#book.write()
+    this.#line.flush()
   }
 
   disconnected(): void {

@@ -1,10 +1,11 @@
 /**
  * A publisher of QoS 1 or 2 that obeys MQTT and keeps a book: the same packet identifier and DUP after a resume, PUBREL
- * after PUBREC, nothing sent twice on one connection. Each message is in the book before it is on the line. Keeps a
- * window full as long as it may speak.
+ * after PUBREC, nothing sent twice on one connection. Each message is in the book before it is on the line. Fills its
+ * window again and again as long as it may speak.
  */
 import type { Random } from '../base/random.js'
 import { type AckPacket, type ConnackPacket, type Packet, PacketType } from '../protocol/packets.js'
+import { Breath } from './breath.js'
 import type { PublisherRole } from './cast.js'
 import type { BookWriter } from './books.js'
 import { acknowledgedIds, Line, type LineUser, type Ports } from './line.js'
@@ -40,6 +41,7 @@ export class Publisher implements LineUser, Speaker {
   readonly #book: BookWriter
   readonly #changed: () => void
   readonly #line: Line
+  readonly #breath: Breath
   /** In the order of first sending. */
   readonly #outgoing = new Map<number, Outgoing>()
   /** Identifiers whose PUBACK or PUBREC is to come on this connection, in the order they were sent. */
@@ -56,6 +58,7 @@ export class Publisher implements LineUser, Speaker {
     this.#role = role
     this.#book = book
     this.#changed = changed
+    this.#breath = new Breath(random, () => this.#fill())
     const { name: clientId, wire, isCareless: cleanStart } = role
     this.#line = new Line({ clientId, wire, ports, random, cleanStart }, this)
   }
@@ -80,10 +83,11 @@ export class Publisher implements LineUser, Speaker {
 
   speak(maySpeak: boolean): void {
     this.#maySpeak = maySpeak
-    if (this.isUp) this.received()
+    this.#fill()
   }
 
   end(): void {
+    this.#breath.end()
     this.#line.end()
   }
 
@@ -99,7 +103,7 @@ export class Publisher implements LineUser, Speaker {
       if (outgoing.state === 'published') this.#send(outgoing, true)
       else this.#line.writer.writeAck(PacketType.PUBREL, outgoing.packetId, 0)
     }
-    this.received()
+    this.#fill()
   }
 
   receive(packet: Packet): void {
@@ -111,10 +115,17 @@ export class Publisher implements LineUser, Speaker {
   }
 
   received(): void {
-    while (this.#maySpeak && this.#outgoing.size < this.#windowMax) this.#publish()
+    if (this.#outgoing.size <= this.#windowMax / 2) this.#breath.take()
     this.#book.write()
     this.#line.flush()
     this.#changed()
+  }
+
+  #fill(): void {
+    if (!this.isUp) return
+    while (this.#maySpeak && this.#outgoing.size < this.#windowMax) this.#publish()
+    this.#book.write()
+    this.#line.flush()
   }
 
   disconnected(): void {

@@ -7,6 +7,7 @@ import { type Client, connect, openLmdbProducerOutbox, type Producer } from '../
 import type { Random } from '../base/random.js'
 import { SESSION_NEVER_EXPIRES_SEC } from '../protocol/packets.js'
 import type { BookWriter } from './books.js'
+import { Breath } from './breath.js'
 import type { PublisherRole } from './cast.js'
 import type { Ports } from './line.js'
 import { payloadOf } from './messages.js'
@@ -28,6 +29,7 @@ export class SdkProducer implements Speaker {
   readonly #ports: Ports
   readonly #random: Random
   readonly #changed: () => void
+  readonly #breath: Breath
   #client: Client | null = null
   #producer: Producer | null = null
   #lastOrder = 0
@@ -50,6 +52,7 @@ export class SdkProducer implements Speaker {
     this.#random = random
     this.#changed = changed
     this.#outboxDirectory = outbox
+    this.#breath = new Breath(random, () => this.#speakOn())
   }
 
   get isUp(): boolean {
@@ -83,6 +86,7 @@ export class SdkProducer implements Speaker {
   }
 
   end(): void {
+    this.#breath.end()
     void this.#client?.close()
   }
 
@@ -124,7 +128,7 @@ export class SdkProducer implements Speaker {
         this.#book.write()
         this.unacknowledged -= messages.length
         this.acknowledged += messages.length
-        this.#speakOn()
+        if (this.unacknowledged <= this.#role.window / 2) this.#breath.take()
         this.#changed()
       },
       (error: Error) => this.#problem(error.message),
