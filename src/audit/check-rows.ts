@@ -49,20 +49,24 @@ export class RowCheck {
   }
 
   run(): void {
-    this.#isJournalWhole = this.#walk('journal', (entry) => this.#journal(entry))
-    this.#walk('sessions', (entry) => this.#session(entry))
-    if (this.#walk('queues', (entry) => this.#chunk(entry))) this.#checkChunksFound()
-    this.#walk('messages', (entry) => this.#message(entry))
-    this.#walk('references', (entry) => this.#references(entry))
-    this.#walk('retained', (entry) => this.#retained(entry))
-    this.#walk('producers', (entry) => this.#producer(entry))
-    this.#walk('keys', ({ key, value }) => this.#idempotencyKey(key, value))
-    // Frames and keys of every other table: what its rows mean is not looked at here.
-    for (const table of STORE_TABLES) if (this.rows[table] === undefined) this.#walk(table, () => undefined)
+    this.#isJournalWhole = this.walk('journal', (entry) => this.#journal(entry))
+    this.walk('sessions', (entry) => this.#session(entry))
+    if (this.walk('queues', (entry) => this.#chunk(entry))) this.#checkChunksFound()
+    this.walk('messages', (entry) => this.#message(entry))
+    this.walk('references', (entry) => this.#references(entry))
+    this.walk('retained', (entry) => this.#retained(entry))
+    this.walk('producers', (entry) => this.#producer(entry))
+    this.walk('keys', ({ key, value }) => this.#idempotencyKey(key, value))
+  }
+
+  /** After every other check: frames and keys of the tables that nobody has looked into, and the journal's end. */
+  finish(): void {
+    for (const table of STORE_TABLES) if (this.rows[table] === undefined) this.walk(table, () => undefined)
     this.#checkJournalEnd()
   }
 
-  #walk(table: StoreTable, visit: (entry: StoreEntry) => void): boolean {
+  /** Every row of a table, counted. @returns whether it was read to its end. */
+  walk(table: StoreTable, visit: (entry: StoreEntry) => void): boolean {
     const { rows, isWhole } = walkRows(this.#store, table, this.#problems, visit)
     this.rows[table] = rows
     return isWhole
@@ -94,7 +98,7 @@ export class RowCheck {
     const { session } = readSessionRow(number, value, DEFAULT_LIMITS.queueWindowMessages, NO_ACCOUNTS)
     const { queue, inflight, clientId } = session
     const place = { table: 'sessions', key } as const
-    this.#checkAge(place, session.rowRecord, `the row of session ${number} ("${clientId}")`)
+    this.checkAge(place, session.rowRecord, `the row of session ${number} ("${clientId}")`)
     if (!this.#isCounted(number, this.nextSessionNumber)) {
       this.#problems.add('INCONSISTENT', place, `session ${number} has a row, but the journal has not counted that far`)
     }
@@ -161,7 +165,7 @@ export class RowCheck {
     const { record, references } = readMessageRow(value)
     const place = { table: 'messages', key } as const
     this.messageRows.add(messageId)
-    this.#checkAge(place, record, `the row of message ${messageId}`)
+    this.checkAge(place, record, `the row of message ${messageId}`)
     if (!this.#isCounted(messageId, this.nextMessageId)) {
       this.#problems.add(
         'INCONSISTENT',
@@ -181,7 +185,7 @@ export class RowCheck {
     const count = reader.varint()
     if (!reader.isAtEnd) throw new RangeError('there are bytes behind its end')
     const place = { table: 'references', key } as const
-    this.#checkAge(place, record, `the count of copies of message ${messageId}`)
+    this.checkAge(place, record, `the count of copies of message ${messageId}`)
     if (count < 1) this.#problems.add('INCONSISTENT', place, `message ${messageId} is counted for ${count} copies`)
     if (this.messageRows.has(messageId)) return
     this.#problems.add('LEFT_BEHIND', place, `copies of message ${messageId} are counted, but it has no row`)
@@ -191,7 +195,7 @@ export class RowCheck {
     const { record, body } = readRetainedRow(value)
     const place = { table: 'retained', key } as const
     this.retainedTopics.add(body.topicName)
-    this.#checkAge(place, record, `the retained message of "${body.topicName}"`)
+    this.checkAge(place, record, `the retained message of "${body.topicName}"`)
     if (isEqual(topicKey(body.topicName), key)) return
     this.#problems.add('INCONSISTENT', place, `this row holds the retained message of "${body.topicName}"`)
   }
@@ -200,7 +204,7 @@ export class RowCheck {
     const producer = readProducerRow(key, value)
     const place = { table: 'producers', key } as const
     this.producerRows.add(hexadecimal(key))
-    this.#checkAge(place, producer.rowRecord, `the row of producer ${hexadecimal(key)}`)
+    this.checkAge(place, producer.rowRecord, `the row of producer ${hexadecimal(key)}`)
     const { refusals, refused, sequence, epoch } = producer
     const highest = refusals.at(-1)?.sequence ?? 0
     if (epoch >= 1 && refusals.length <= refused && highest <= sequence) return
@@ -216,7 +220,7 @@ export class RowCheck {
   }
 
   /** One problem for all of them: where the end of the journal is missing, every second row may be ahead of it. */
-  #checkAge(place: RowPlace, record: number, name: string): void {
+  checkAge(place: RowPlace, record: number, name: string): void {
     if (record <= this.newestRecord) return
     this.#aheadRows += 1
     if (this.#ahead === null || record > this.#ahead.record) this.#ahead = { place, record, name }

@@ -3,12 +3,14 @@
  * hold are the references that are counted, every message held can be loaded, every message stored is held, retained
  * messages have their bodies, and one client has one session.
  */
+import type { Copy } from '../core/message.js'
 import type { Session } from '../core/session.js'
 import type { BrokerState } from '../core/state.js'
 import { numberKey, topicKey } from '../core/store-keys.js'
+import type { Holding } from './check-ledger.js'
 import type { RowCheck } from './check-rows.js'
 import { hexadecimal, type ProblemList, reasonOf } from './problems.js'
-import { heldMessageIds } from './queued-copies.js'
+import { heldCopies } from './queued-copies.js'
 
 export interface StateFigures {
   readonly sessions: number
@@ -20,15 +22,23 @@ export interface StateFigures {
   readonly producers: number
 }
 
-export function checkState(state: BrokerState, rows: RowCheck, problems: ProblemList): StateFigures {
+export interface StateCheck {
+  readonly figures: StateFigures
+  /** Copies by account number, 0: of none; null: not every session could be read. */
+  readonly holdings: ReadonlyMap<number, Holding> | null
+}
+
+export function checkState(state: BrokerState, rows: RowCheck, problems: ProblemList): StateCheck {
   const held = new Map<number, number>()
+  const holdings = new Map<number, Holding>()
   let copies = 0
   let isWhole = true
   for (const session of state.sessionsByNumber.values()) {
     if (!session.isDurable) continue
     try {
-      for (const messageId of heldMessageIds(state, session)) {
-        held.set(messageId, (held.get(messageId) ?? 0) + 1)
+      for (const copy of heldCopies(state, session)) {
+        held.set(copy.messageId, (held.get(copy.messageId) ?? 0) + 1)
+        addTo(holdings, copy)
         copies += 1
       }
     } catch (error) {
@@ -42,12 +52,23 @@ export function checkState(state: BrokerState, rows: RowCheck, problems: Problem
   if (isWhole) checkMessages(state, rows, held, problems)
   checkRetained(state, rows, problems)
   checkProducers(state, rows, problems)
-  return {
+  const figures = {
     sessions: state.sessions.size,
     copies,
     messages: held.size,
     retained: state.retained.size,
     producers: state.producers.count,
+  }
+  return { figures, holdings: isWhole ? holdings : null }
+}
+
+function addTo(holdings: Map<number, Holding>, { account, byteLength }: Copy): void {
+  const number = account?.number ?? 0
+  const holding = holdings.get(number)
+  if (holding === undefined) holdings.set(number, { copies: 1, bytes: byteLength })
+  else {
+    holding.copies += 1
+    holding.bytes += byteLength
   }
 }
 

@@ -15,8 +15,8 @@ export function queuedCopies(state: BrokerState, session: Session): Copy[] {
   return [...front, ...cold, ...back]
 }
 
-/** Copies that need the message's body: queued, or sent and not taken. */
-export function heldMessageIds(state: BrokerState, session: Session): number[] {
+/** Copies that are owed: queued, or sent and not taken. */
+export function heldCopies(state: BrokerState, session: Session): Copy[] {
   const sent = session.inflight.inOrder().filter((copy) => copy.state === 'sent')
-  return [...sent, ...queuedCopies(state, session)].map(({ messageId }) => messageId)
+  return [...sent, ...queuedCopies(state, session)]
 }

@@ -8,6 +8,8 @@ import type { Store, StoreEntry, StoreOperation, StoreRange, StoreTable } from '
 import { recover } from '../core/replay.js'
 import { type BrokerPorts, BrokerState } from '../core/state.js'
 import { keyNumber } from '../core/store-keys.js'
+import { LedgerCheck, type LedgerFigures } from './check-ledger.js'
+import { checkRecords } from './check-records.js'
 import { RowCheck } from './check-rows.js'
 import { checkState, type StateFigures } from './check-state.js'
 import { type Problem, ProblemList, type ProblemPlace, reasonOf } from './problems.js'
@@ -31,22 +33,30 @@ export interface VerifyReport {
   readonly newestRecord: number
   /** null: a broker does not start on this store. */
   readonly state: StateFigures | null
+  /** `recordsCompared`: journal records whose events were counted again and compared with their entries. */
+  readonly books: LedgerFigures & { readonly recordsCompared: number }
 }
 
 export function verifyStore(store: Store, options: VerifyOptions = {}): VerifyReport {
   const problems = options.problems ?? new ProblemList(options.problemsMax)
   const rows = new RowCheck(store, problems)
   rows.run()
+  const ledger = new LedgerCheck(rows, problems)
+  const books = ledger.run()
+  rows.finish()
   compareCounts(rows, options.rowsExpected ?? {}, problems)
+  const recordsCompared = checkRecords(store, ledger, problems)
   const state = recoveredState(store, problems)
-  const figures = state === null ? null : checkState(state, rows, problems)
+  const checked = state === null ? null : checkState(state, rows, problems)
+  if (state !== null && checked?.holdings) ledger.checkBalances(store, state, checked.holdings)
   return {
     problems: problems.found,
     problemsLeftOut: problems.leftOut,
     rows: rows.rows,
     oldestRecord: rows.oldestRecord,
     newestRecord: rows.newestRecord,
-    state: figures,
+    state: checked?.figures ?? null,
+    books: { ...books, recordsCompared },
   }
 }
 

@@ -90,7 +90,9 @@ function verifyFile(directory: string, problems: ProblemList): VerifyReport & Pi
     problems.add('DAMAGED', {}, error.message)
     const pages = { all: 0, used: 0, free: 0, wasted: 0 }
     const { found, leftOut } = problems
-    return { problems: found, problemsLeftOut: leftOut, rows: {}, oldestRecord: 0, newestRecord: 0, state: null, pages }
+    const nothing = { rows: {}, oldestRecord: 0, newestRecord: 0, state: null, pages }
+    const books = { accounts: 0, closedHours: 0, digest: null, recordsCompared: 0 }
+    return { problems: found, problemsLeftOut: leftOut, ...nothing, books }
   }
   try {
     const { problems: pageProblems, uses, pages: all } = checkPages(file)

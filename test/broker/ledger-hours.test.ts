@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { HourDigest, type HourRow, readHoursRow } from '../../src/core/ledger/hours.js'
 import { readHourRow } from '../../src/core/ledger/account.js'
 import { hourOfKey, keyNumber } from '../../src/core/store-keys.js'
-import { checkLedger } from '../support/durable-state.js'
+import { checkLedger, checkStore } from '../support/durable-state.js'
 import { type TestBroker, testBroker } from '../support/test-broker.js'
 
 const HOUR_MS = 3_600_000
@@ -16,6 +16,7 @@ function hoursOf(host: TestBroker): HourRow[] {
 /** Recomputes the chain from the rows. */
 function checkChain(t: Test, host: TestBroker): number {
   checkLedger(host.core.state)
+  checkStore(host.store)
   let previous: Uint8Array = new Uint8Array(32)
   let closed = 0
   for (const row of hoursOf(host)) {

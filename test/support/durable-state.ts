@@ -2,7 +2,7 @@
  * The durable state of a broker as plain data, so that a live one and one recovered from its store can be compared.
  * What holds in every committed state is checked by `src/audit/`.
  */
-import { heldMessageIds, queuedCopies } from '../../src/audit/queued-copies.js'
+import { heldCopies, queuedCopies } from '../../src/audit/queued-copies.js'
 import { verifyStore } from '../../src/audit/verify-store.js'
 import { STORE_TABLES, type Store, type StoreTable } from '../../src/core/ports/store.js'
 import { recover } from '../../src/core/replay.js'
@@ -182,7 +182,7 @@ function references(state: BrokerState): [number, number][] {
   const held = new Map<number, number>()
   for (const session of state.sessionsByNumber.values()) {
     if (!session.isDurable) continue
-    for (const messageId of heldMessageIds(state, session)) held.set(messageId, (held.get(messageId) ?? 0) + 1)
+    for (const { messageId } of heldCopies(state, session)) held.set(messageId, (held.get(messageId) ?? 0) + 1)
   }
   for (const [messageId, count] of held) {
     const counted = state.messages.references(messageId)

@@ -5,6 +5,7 @@
  * Identity, of every account after every commit, in copies and in bytes:
  *   opening + enqueued + adopted = delivered + dropped + abandoned + purged + moved + vanished + still queued
  */
+import { assert } from '../../base/assert.js'
 import { ByteReader } from '../../base/byte-reader.js'
 import { ByteWriter } from '../../base/byte-writer.js'
 import { Tally } from './tally.js'
@@ -98,12 +99,17 @@ export interface AccountRow extends AccountHour {
 
 export function readAccountRow(row: Uint8Array): AccountRow {
   const reader = new ByteReader(row)
-  return { record: reader.varint(), hour: reader.varint(), ...readHour(reader) }
+  const read = { record: reader.varint(), hour: reader.varint(), ...readHour(reader) }
+  assert(reader.isAtEnd, 'the row of an account is read to its end')
+  return read
 }
 
 /** A row of table `ledger`. */
 export function readHourRow(row: Uint8Array): AccountHour {
-  return readHour(new ByteReader(row))
+  const reader = new ByteReader(row)
+  const read = readHour(reader)
+  assert(reader.isAtEnd, 'the row of an hour of an account is read to its end')
+  return read
 }
 
 function readHour(reader: ByteReader): AccountHour {

@@ -6,6 +6,8 @@
  * Copies of durable sessions survive the broker, those of others do not: `recovered` books what a crash took of them.
  */
 import { assert } from '../../base/assert.js'
+import { ByteReader } from '../../base/byte-reader.js'
+import { ByteWriter } from '../../base/byte-writer.js'
 import { utf8Encode } from '../../base/utf8.js'
 import type { DropReason } from '../../protocol/packets.js'
 import type { LedgerOptions } from '../limits.js'
@@ -19,8 +21,16 @@ import { Hours } from './hours.js'
 import { droppedSlot, Slot, type Tally } from './tally.js'
 import { OTHERS, TopicClasses } from './topic-classes.js'
 
-/** Row in table `meta`: [1] as long as every copy has been counted since the last restatement. */
+/** Row in table `meta`: [1][record varint] while every copy is counted, from that record on; [0]: the ledger is off. */
 const COUNTING_KEY = utf8Encode('ledger')
+
+/** @returns the record from which on every copy is counted; null: the ledger is off, or has never been on. */
+export function countedSince(store: Store): number | null {
+  const row = store.get('meta', COUNTING_KEY)
+  if (row === undefined) return null
+  const reader = new ByteReader(row)
+  return reader.u8() === 1 ? reader.varint() : null
+}
 
 export class Ledger {
   readonly isEnabled: boolean
@@ -39,8 +49,8 @@ export class Ledger {
   #nextMessageId = 1
   /** For the next commit, whatever is in it. */
   readonly #pending: StoreOperation[] = []
-  /** Says with the first record whether copies are counted from it on. */
-  #marker: StoreOperation | null = null
+  /** The first record has to say whether copies are counted from it on. */
+  #isMarkerDue = false
   /** Copies from times when nothing was counted; null: none has been met. */
   #strangers: Account | null = null
 
@@ -191,9 +201,9 @@ export class Ledger {
   /** Everything counted since the last record becomes facts of the one that is about to be sealed. */
   seal(nowMs: number, record: number, nextMessageId: number, operations: StoreOperation[]): void {
     if (this.#pending.length > 0) operations.push(...this.#pending.splice(0))
-    if (this.#marker !== null && (this.#opened.length > 0 || !this.#record.isEmpty)) {
-      operations.push(this.#marker)
-      this.#marker = null
+    if (this.#isMarkerDue && (this.#opened.length > 0 || !this.#record.isEmpty)) {
+      operations.push(this.#markerRow(record))
+      this.#isMarkerDue = false
     }
     if (this.#opened.length > 0) {
       const hour = this.hours.enter(nowMs, this.#nextMessageId, operations)
@@ -339,17 +349,21 @@ export class Ledger {
    * @param copies of durable sessions, all of them; walked only when it must be.
    */
   recovered(copies: () => Iterable<Copy>): void {
-    const isCounting = this.#store.get('meta', COUNTING_KEY)?.[0] === 1
-    if (isCounting !== this.isEnabled) {
-      const value = Uint8Array.of(this.isEnabled ? 1 : 0)
-      this.#marker = { kind: 'put', table: 'meta', key: COUNTING_KEY, value }
-    }
+    const isCounting = countedSince(this.#store) !== null
+    this.#isMarkerDue = isCounting !== this.isEnabled
     if (!this.isEnabled) return
     for (const account of this.#accounts.values()) {
       const { queued, queuedBytes } = account
       if (account.isTransient && queued > 0) this.#adjust(account, Slot.ABANDONED, queued, queuedBytes)
     }
     if (!isCounting) this.#restate(copies())
+  }
+
+  #markerRow(record: number): StoreOperation {
+    const writer = new ByteWriter(16)
+    writer.u8(this.isEnabled ? 1 : 0)
+    if (this.isEnabled) writer.varint(record)
+    return { kind: 'put', table: 'meta', key: COUNTING_KEY, value: writer.take() }
   }
 
   #restate(copies: Iterable<Copy>): void {

@@ -79,7 +79,7 @@ t.test(
       t.equal(store.incarnation, 'old')
       t.equal(store.previousIncarnation, null)
     })
-    t.match(JSON.parse(readFileSync(path, 'utf8')), { format: 1, incarnation: 'old', dataFile: /^\d+:\d+$/ })
+    t.match(JSON.parse(readFileSync(path, 'utf8')), { format: 2, incarnation: 'old', dataFile: /^\d+:\d+$/ })
   },
 )
 
