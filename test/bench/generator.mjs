@@ -4,9 +4,10 @@
  *
  * node test/bench/generator.mjs --wire native --port 8083 --qos 1 --subs 1 --seconds 5
  */
+import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { frameHeadBytes, RawWebSocket, writeHead } from './raw-websocket.mjs'
+import { frame, frameHeadBytes, RawWebSocket, writeHead } from './raw-websocket.mjs'
 import { mqtt, relay } from './wire-mqtt.mjs'
 import { native } from './wire-native.mjs'
 
@@ -23,6 +24,7 @@ const { values } = parseArgs({
     window: { type: 'string', default: '8192' },
     batch: { type: 'string', default: '64' },
     durable: { type: 'boolean', default: false },
+    produce: { type: 'boolean', default: false },
     pid: { type: 'string' },
   },
 })
@@ -31,6 +33,8 @@ const qos = Number(values.qos)
 const subs = Number(values.subs)
 const size = Number(values.size)
 const window = Number(values.window)
+/** PRODUCE of whole batches instead of PUBLISH. */
+const isProducer = values.produce
 const wire = { native, mqtt, relay }[values.wire]
 const path = values.path ?? wire.path
 // A plain relay's message is a frame; what shares a write is not shared by the frame.
@@ -155,6 +159,9 @@ class Publisher extends Peer {
     if (type === PUBREC) this.queueAck(PUBREL, first, last)
     else acknowledged += count
   }
+  onProduced(sequence) {
+    acknowledged = sequence
+  }
 }
 
 const publisher = new Publisher('bench-publisher')
@@ -166,6 +173,10 @@ if (wire.connect !== undefined) {
   await Promise.all([publisher, ...subscribers].map((peer) => peer.ready(1)))
   for (const peer of subscribers) peer.socket.send(wire.subscribe('bench/#', qos))
   await Promise.all(subscribers.map((peer) => peer.ready(2)))
+}
+if (isProducer) {
+  publisher.socket.send(wire.producerOpen(randomBytes(16)))
+  await publisher.ready(2)
 }
 
 const template = wire.template('bench/telemetry', qos, size)
@@ -197,13 +208,29 @@ function publishBatch() {
   publisher.socket.socket.write(bytes)
 }
 
+const produceTemplate = isProducer ? wire.produceTemplate('bench/telemetry', qos, size, batch) : null
+/** One PRODUCE in a frame of its own: as the SDK makes them. */
+function produceBatch() {
+  const { bytes: packet, firstAt, confirmedAt, payloadAt, messageBytes } = produceTemplate
+  const bytes = frame(packet, 2)
+  const start = bytes.length - packet.length
+  bytes.writeUInt32BE(published + 1, start + firstAt)
+  bytes.writeUInt32BE(acknowledged, start + confirmedAt)
+  for (let index = 0; index < batch; index += 1) {
+    bytes.writeUInt32BE(published, start + payloadAt + index * messageBytes)
+    published += 1
+  }
+  publisher.socket.socket.write(bytes)
+}
+
 let slowest = 0
+const sendBatch = isProducer ? produceBatch : publishBatch
 function pump() {
   if (isStopping) return
   slowest = Number.POSITIVE_INFINITY
   for (const { received } of subscribers) if (received < slowest) slowest = received
   const done = qos === 0 ? slowest : Math.min(slowest, acknowledged)
-  while (published - done + batch <= window) publishBatch()
+  while (published - done + batch <= window) sendBatch()
 }
 isReady = true
 pump()

@@ -10,11 +10,18 @@ const ROOT = join(HERE, '../..')
 /** The directory of durable data is on the disk of the project, not on a tmpfs. */
 const DATA_PARENT = process.env.TALLYMQ_BENCH_DIR ?? tmpdir()
 
-export async function startTally({ dataDirectory, core = 0, args = [], nodeArgs = [] } = {}) {
+export async function startTally({
+  dataDirectory,
+  core = 0,
+  args = [],
+  nodeArgs = [],
+  environment = {},
+  root = ROOT,
+} = {}) {
   const directory = dataDirectory ?? mkdtempSync(join(DATA_PARENT, 'tallymq-bench-'))
-  const command = [join(ROOT, 'dist/cli/main.js'), 'broker', '--data', directory]
+  const command = [join(root, 'dist/cli/main.js'), 'broker', '--data', directory]
   const flags = ['--http-port', '0', '--mqtt-port', '0', '--log-level', 'error', ...args]
-  const target = await start('tallymq', [...nodeArgs, ...command, ...flags], core)
+  const target = await start('tallymq', [...nodeArgs, ...command, ...flags], core, environment)
   target.port = Number(new URL(target.ready.http).port)
   target.mqttPort = Number(new URL(target.ready.mqtt.replace('mqtt:', 'http:')).port)
   target.directory = directory
@@ -28,10 +35,11 @@ export async function startScript(name, script, core = 0) {
   return target
 }
 
-async function start(name, nodeCommand, core) {
+async function start(name, nodeCommand, core, environment = {}) {
   const startedAt = process.hrtime.bigint()
   const child = spawn('taskset', ['-c', String(core), process.execPath, ...nodeCommand], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...environment },
   })
   const exited = new Promise((resolve) => child.once('exit', resolve))
   const line = await new Promise((resolve, reject) => {
