@@ -11,7 +11,7 @@
  * digest of every answer is compared with our own: the broker has what we have, or we stop.
  */
 import { StreamDigest } from '../base/stream-digest.js'
-import { messageValues, PRODUCE_VALUES_MAX } from '../protocol/msgpack/produce.js'
+import { joinMessages, messageValues, PRODUCE_VALUES_MAX } from '../protocol/msgpack/produce.js'
 import {
   type Packet,
   PacketType,
@@ -185,7 +185,7 @@ export class ProducerStream {
         isAtomic: first.batchRest > 0,
         // The writer needs the bytes only; decoding them again for it would be waste.
         messages: [],
-        encoded: rows.map((row) => row.bytes),
+        ...joinMessages(rows.map((row) => row.bytes)),
       })
     }
     if (this.#state !== 'open' || this.#loadedSequence >= this.log.lastSequence) return

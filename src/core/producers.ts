@@ -223,12 +223,12 @@ function store(
   from: number,
   nowMs: number,
 ): void {
-  const { messages, encoded } = packet
+  const { messages, encoded, ends } = packet
   const verdicts = packet.isAtomic ? judgeBatch(state, session, messages) : null
   state.producers.advanced(producer, state.recordNumber)
+  producer.digest.update(from === 0 ? encoded : encoded.subarray(ends[from - 1]))
   for (let index = from; index < messages.length; index += 1) {
     const message = messages[index] as ProduceMessage
-    producer.digest.update(encoded[index] as Uint8Array)
     producer.sequence += 1
     state.counters.publishesReceived += 1
     state.counters.publishBytesReceived += message.payload.length

@@ -333,8 +333,10 @@ export interface ProducePacket {
   /** true: all of them or none. */
   isAtomic: boolean
   messages: readonly ProduceMessage[]
-  /** The bytes of each message's array on the wire: what the digest is made of, and all that a writer looks at. */
-  encoded: readonly Uint8Array[]
+  /** The messages' arrays as they stand on the wire: what the digest is made of, and all that a writer looks at. */
+  encoded: Uint8Array
+  /** Where in `encoded` each of them ends. */
+  ends: readonly number[]
 }
 
 /** Native only: acknowledges everything up to `sequence`; leaves after the commit that holds it. */

@@ -5,7 +5,7 @@
  */
 import { StreamDigest } from '../base/stream-digest.js'
 import type { Random } from '../base/random.js'
-import { encodeProduceMessage } from '../protocol/msgpack/produce.js'
+import { encodeProduceMessage, joinMessages } from '../protocol/msgpack/produce.js'
 import {
   type Packet,
   PacketType,
@@ -197,7 +197,7 @@ export class Producer implements LineUser, Speaker {
       confirmedSequence: this.#confirmed,
       isAtomic,
       messages,
-      encoded,
+      ...joinMessages(encoded),
     })
   }
 }

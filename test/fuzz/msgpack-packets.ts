@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { isReasonCodeLegal } from '../../src/protocol/reason-codes.js'
 import { PROPERTIES, type PropertyOwner, type PropertyRow } from '../../src/protocol/msgpack/properties.js'
-import { encodeProduceMessage } from '../../src/protocol/msgpack/produce.js'
+import { encodeProduceMessage, joinMessages } from '../../src/protocol/msgpack/produce.js'
 import { type Packet, PacketType, type ProduceMessage } from '../../src/protocol/packets.js'
 import { PRODUCER_REASONS, type ProducerReasonPlace } from '../../src/protocol/producer-reasons.js'
 
@@ -250,7 +250,7 @@ const produce = fc
   })
   .map((packet) => ({
     ...packet,
-    encoded: packet.messages.map((message) => encodeProduceMessage(message as ProduceMessage)),
+    ...joinMessages(packet.messages.map((message) => encodeProduceMessage(message as ProduceMessage))),
   }))
 
 const produced = fc.record(

@@ -5,7 +5,7 @@
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { encodeProduceMessage } from '../../src/protocol/msgpack/produce.js'
+import { encodeProduceMessage, joinMessages } from '../../src/protocol/msgpack/produce.js'
 import { type Packet, PacketType } from '../../src/protocol/packets.js'
 import { NativeLink } from '../support/books-link.js'
 import { BrokerProcess } from '../support/broker-process.js'
@@ -42,7 +42,7 @@ class ProducerClient {
       confirmedSequence: 0,
       isAtomic: false,
       messages,
-      encoded: messages.map(encodeProduceMessage),
+      ...joinMessages(messages.map(encodeProduceMessage)),
     }
     return this.#ask({ type: PacketType.PRODUCE, ...packet }) as Promise<Answer<'PRODUCED'>>
   }

@@ -3,7 +3,7 @@
  * bytes, on whatever connection. At times it dies before it has written the last answers down; each connection is
  * another client for the broker, so that one that was left half-open goes on as a twin, and must be fenced.
  */
-import { encodeProduceMessage } from '../../src/protocol/msgpack/produce.js'
+import { encodeProduceMessage, joinMessages } from '../../src/protocol/msgpack/produce.js'
 import {
   type ConnackPacket,
   type ConnectPacket,
@@ -199,9 +199,9 @@ export class SimProducer extends SimClient {
       if (booked.firstAsked === null || booked.firstAsked.processNumber === 0) booked.firstAsked = asked
     }
     const messages = rows.map(({ message }) => message)
-    const encoded = rows.map((row) => row.encoded)
+    const bytes = joinMessages(rows.map(({ encoded }) => encoded))
     const head = { handle: HANDLE, firstSequence: batch.first, confirmedSequence: confirmed, isAtomic: batch.isAtomic }
-    this.write({ type: PacketType.PRODUCE, ...head, messages, encoded }, asked)
+    this.write({ type: PacketType.PRODUCE, ...head, messages, ...bytes }, asked)
   }
 
   protected gone(): void {

@@ -54,12 +54,12 @@ export class ScriptedProducer {
   }
 
   produced(packet: ProducePacket, fields: Partial<ProducedPacket> = {}): ProducedPacket {
-    const { handle, firstSequence, messages, encoded } = packet
+    const { handle, firstSequence, messages, encoded, ends } = packet
     for (const [index, message] of messages.entries()) {
       const sequence = firstSequence + index
       if (sequence !== this.sequence + 1) continue
       this.sequence = sequence
-      this.#hash.update(encoded[index] as Uint8Array)
+      this.#hash.update(encoded.subarray(ends[index - 1] ?? 0, ends[index]))
       if (!this.refusing.has(sequence)) {
         this.taken.push(`${sequence} ${message.topicName} ${Buffer.from(message.payload).toString()}`)
       }

@@ -1,6 +1,7 @@
 /** Packets of a producer without an outbox: what a test sends, and what the digest over it must be. */
 import { StreamDigest } from '../../src/base/stream-digest.js'
 import { utf8Encode } from '../../src/base/utf8.js'
+import { joinMessages } from '../../src/protocol/msgpack/produce.js'
 import { type PublishProperties, PacketType, type ProduceMessage } from '../../src/protocol/packets.js'
 import type { TestClient } from './test-broker.js'
 
@@ -50,6 +51,6 @@ export function produce(
   options: { handle?: number; confirmedSequence?: number; isAtomic?: boolean } = {},
 ): void {
   const { handle = 1, confirmedSequence = 0, isAtomic = false } = options
-  const encoded = messages.map(encodedOf)
-  client.send({ type: PacketType.PRODUCE, handle, firstSequence, confirmedSequence, isAtomic, messages, encoded })
+  const numbers = { handle, firstSequence, confirmedSequence }
+  client.send({ type: PacketType.PRODUCE, ...numbers, isAtomic, messages, ...joinMessages(messages.map(encodedOf)) })
 }

@@ -1,7 +1,7 @@
 /**
- * The packets of producers. PRODUCE is read in place, as PUBLISH is: each message one object, its bytes on the wire a
- * view beside it, because the digest of a producer is made of exactly those bytes. The three others are walked and
- * unpacked like any control packet. What sequences and digests mean is the business of core and client.
+ * The packets of producers. PRODUCE is read in place, as PUBLISH is: each message one object, and beside them one view
+ * of their bytes on the wire, because the digest of a producer is made of exactly those bytes. The three others are
+ * walked and unpacked like any control packet. What sequences and digests mean is the business of core and client.
  */
 import { assert } from '../../base/assert.js'
 import {
@@ -62,11 +62,11 @@ export function decodeProduce(cursor: Cursor, arity: number, properties: Propert
   if (properties.valuesLeft < 0) throw tooManyValues()
   if (firstSequence > Number.MAX_SAFE_INTEGER - (length - 1)) throw malformed('a sequence is at most 2^53 - 1')
   const messages: ProduceMessage[] = []
-  const encoded: Uint8Array[] = []
+  const ends: number[] = []
+  const start = cursor.position
   for (let index = 0; index < length; index += 1) {
-    const start = cursor.position
     messages.push(decodeMessage(cursor, properties))
-    encoded.push(cursor.view(start, cursor.position))
+    ends.push(cursor.position - start)
   }
   return {
     type: PacketType.PRODUCE,
@@ -75,7 +75,8 @@ export function decodeProduce(cursor: Cursor, arity: number, properties: Propert
     confirmedSequence,
     isAtomic: atomic === 1,
     messages,
-    encoded,
+    encoded: cursor.view(start, cursor.position),
+    ends,
   }
 }
 
@@ -182,8 +183,8 @@ function checkHandle(handle: number): number {
 
 /** The packet without its messages, which stand last: they are encoded already. */
 export function writeProduceHead(sink: ByteSink, packet: ProducePacket): void {
-  const { encoded } = packet
-  assert(encoded.length > 0, 'PRODUCE holds at least one message')
+  const { length } = packet.ends
+  assert(length > 0, 'PRODUCE holds at least one message')
   sink.reserve(PRODUCE_HEAD_MAX)
   sink.byte(0x96)
   sink.byte(PacketType.PRODUCE)
@@ -191,16 +192,26 @@ export function writeProduceHead(sink: ByteSink, packet: ProducePacket): void {
   sink.integer(packet.firstSequence)
   sink.integer(packet.confirmedSequence)
   sink.byte(packet.isAtomic ? 1 : 0)
-  sink.arrayHeader(encoded.length)
+  sink.arrayHeader(length)
 }
 const PRODUCE_HEAD_MAX = 32
 
 export function producePacketSize(packet: ProducePacket): number {
-  const { encoded } = packet
   const numbers = integerSize(packet.handle) + integerSize(packet.firstSequence) + integerSize(packet.confirmedSequence)
-  let size = 3 + numbers + arrayHeaderSize(encoded.length)
-  for (const message of encoded) size += message.length
-  return size
+  return 3 + numbers + arrayHeaderSize(packet.ends.length) + packet.encoded.length
+}
+
+/** What PRODUCE holds of messages that `encodeProduceMessage` made. */
+export function joinMessages(messages: readonly Uint8Array[]): Pick<ProducePacket, 'encoded' | 'ends'> {
+  const ends: number[] = []
+  let length = 0
+  for (const message of messages) {
+    length += message.length
+    ends.push(length)
+  }
+  const encoded = new Uint8Array(length)
+  for (const [index, message] of messages.entries()) encoded.set(message, (ends[index] as number) - message.length)
+  return { encoded, ends }
 }
 
 /**

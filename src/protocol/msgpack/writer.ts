@@ -136,10 +136,8 @@ export class NativeWriter implements PacketWriter {
   #writeProduce(packet: ProducePacket): void {
     const sink = this.#sink
     writeProduceHead(sink, packet)
-    for (const message of packet.encoded) {
-      sink.reserve(message.length)
-      sink.raw(message)
-    }
+    sink.reserve(packet.encoded.length)
+    sink.raw(packet.encoded)
   }
 
   /** The answer to a PRODUCE of which nothing was refused is written by hand. */

@@ -4,7 +4,7 @@ import type { CodecLimits } from '../../../../src/protocol/codec.js'
 import { nativeCodec } from '../../../../src/protocol/msgpack/codec.js'
 import { pack, unpackRange } from '../../../../src/protocol/msgpack/packer.js'
 import { encodeProduceMessage, PRODUCE_MESSAGES_MAX } from '../../../../src/protocol/msgpack/produce.js'
-import type { Packet, ProduceMessage, ProducePacket, PublishPacket } from '../../../../src/protocol/packets.js'
+import type { Packet, ProducePacket, PublishPacket } from '../../../../src/protocol/packets.js'
 import { ProtocolError } from '../../../../src/protocol/protocol-error.js'
 import { VECTOR_LIMITS } from './vectors.js'
 
@@ -112,10 +112,11 @@ t.test('the messages of PRODUCE share the 32768 values of one packet', async (t)
 t.test('payloads and encoded messages of PRODUCE are views of the message that came', async (t) => {
   const chunk = Buffer.concat([pack([12]).slice(), produce(3, [new Map([[3, 'text/plain']])]), pack([12]).slice()])
   const packet = decodeAll(chunk)[1] as ProducePacket
-  for (const [index, encoded] of packet.encoded.entries()) {
-    t.equal(encoded.buffer, chunk.buffer)
-    t.equal(packet.messages[index]?.payload.buffer, chunk.buffer)
-    const message = packet.messages[index] as ProduceMessage
+  t.equal(packet.encoded.buffer, chunk.buffer)
+  t.equal(packet.ends[packet.messages.length - 1], packet.encoded.length)
+  for (const [index, message] of packet.messages.entries()) {
+    t.equal(message.payload.buffer, chunk.buffer)
+    const encoded = packet.encoded.subarray(packet.ends[index - 1] ?? 0, packet.ends[index])
     t.strictSame([...encoded], [...encodeProduceMessage(message)], 'which are what an encoder makes of the message')
   }
 })

@@ -45,8 +45,20 @@ export function loadVectors(protocol: string): VectorFile[] {
   return readdirSync(DIRECTORY)
     .filter((file) => file.endsWith('.json'))
     .sort()
-    .map((file) => ({ file, ...JSON.parse(readFileSync(new URL(file, DIRECTORY), 'utf8')) }) as VectorFile)
+    .map((file) => ({ file, ...JSON.parse(readFileSync(new URL(file, DIRECTORY), 'utf8'), joinEncoded) }) as VectorFile)
     .filter((vectors) => vectors.protocol === protocol)
+}
+
+/** The vectors have the bytes of PRODUCE's messages one by one; a packet of ours has them in one piece. */
+function joinEncoded(_key: string, value: unknown): unknown {
+  const { encoded } = (value ?? {}) as { encoded?: { hex: string }[] }
+  if (encoded === undefined) return value
+  let end = 0
+  const ends = encoded.map(({ hex }) => {
+    end += hex.length / 2
+    return end
+  })
+  return { ...(value as object), encoded: { hex: encoded.map(({ hex }) => hex).join('') }, ends }
 }
 
 /** `{ "hex": "00ff" }` to bytes, at any depth. */

@@ -4,7 +4,7 @@ import { type Delivery, FRAME_HEADROOM, type Publication } from '../../../../src
 import { nativeCodec } from '../../../../src/protocol/msgpack/codec.js'
 import { encodeFields } from '../../../../src/protocol/msgpack/encode-packet.js'
 import { pack } from '../../../../src/protocol/msgpack/packer.js'
-import { encodeProduceMessage } from '../../../../src/protocol/msgpack/produce.js'
+import { encodeProduceMessage, joinMessages } from '../../../../src/protocol/msgpack/produce.js'
 import {
   type AckPacket,
   type Packet,
@@ -118,8 +118,8 @@ t.test('packets of producers are written byte for byte as msgpackr writes their 
     const handle = Math.min(number, 65_535)
     const sequences = { handle, firstSequence: number, confirmedSequence: number - 1 }
     const produce = { type: PacketType.PRODUCE, ...sequences, isAtomic: number > 127 } as const
-    packets.push({ ...produce, messages, encoded })
-    packets.push({ ...produce, messages: messages.slice(0, 1), encoded: encoded.slice(0, 1) })
+    packets.push({ ...produce, messages, ...joinMessages(encoded) })
+    packets.push({ ...produce, messages: messages.slice(0, 1), ...joinMessages(encoded.slice(0, 1)) })
     const produced = { type: PacketType.PRODUCED, handle, reasonCode: 0, sequence: number, refusals: [] } as const
     packets.push({ ...produced, digest }, { ...produced, digest: null, reasonCode: 0xc1 })
     packets.push({ ...produced, digest, refusals: [{ sequence: number, reasonCode: 0x97, reasonString: 'full' }] })
@@ -133,7 +133,7 @@ t.test('packets of producers are written byte for byte as msgpackr writes their 
     confirmedSequence: 0,
     isAtomic: false,
     messages: many,
-    encoded: many.map(() => encoded[0] as Uint8Array),
+    ...joinMessages(many.map(() => encoded[0] as Uint8Array)),
   })
   for (const packet of packets) {
     const expected = hexOf(pack(encodeFields(packet)))
