@@ -166,6 +166,7 @@ export function fireWill(state: BrokerState, session: Session, nowMs: number): v
       topicName,
       detail: 'publishing there is not allowed',
     })
+    if (will.qos > 0) state.ledger.refused(session, topicName, ReasonCode.NOT_AUTHORIZED)
     return
   }
   const { willDelayIntervalSec: _delay, ...rest } = will.properties

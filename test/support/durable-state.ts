@@ -146,6 +146,7 @@ export function checkHours(store: Store): void {
     if (digest === null) continue
     if (Buffer.compare(previousDigest, previous) !== 0) throw new Breach(`hour ${hour} does not follow the one before`)
     previous = digest
+    if (count === 0) throw new Breach(`hour ${hour} was closed without a row`)
     // Of the oldest some may have been removed already.
     if (hour <= oldestKept) continue
     const recomputed = new HourDigest(previousDigest, hour)
