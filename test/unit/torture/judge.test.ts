@@ -1,5 +1,5 @@
 /** The judge of the torture, with books written by hand: what it must condemn, what QoS 1 and share groups allow. */
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { BookWriter, bookPath } from '../../../src/torture/books.js'
 import type { ConsumerRole, PublisherRole, Troupe } from '../../../src/torture/cast.js'
@@ -160,6 +160,30 @@ t.test('a book is read on where reading stopped, half a line waits', async (t) =
   writeFileSync(bookPath(directory, 'p1'), '/x\nA 2\n', { flag: 'a' })
   t.equal(judge.read(), 2)
   t.match(judge.verdict(), { published: 2, acknowledged: 1, lost: 2 })
+})
+
+t.test('a line that was torn when its writer was killed counts for nothing', async (t) => {
+  const directory = t.testdir()
+  const path = bookPath(directory, 'p1')
+  const judge = new Judge(CAST, directory)
+  writeFileSync(path, 'S 1 t/y\nA 1\nS 23')
+  t.equal(judge.read(), 2)
+  const next = new BookWriter(path)
+  next.add('S', 2, 't/x')
+  next.write()
+  judge.read()
+  // A whole book is left alone.
+  new BookWriter(path).write()
+  t.equal(readFileSync(path, 'utf8'), 'S 1 t/y\nA 1\nS 23~\nS 2 t/x\n')
+  t.match(judge.verdict(), { published: 2, acknowledged: 1, breaches: 0 })
+})
+
+t.test('what a process says again that its dead predecessor has said counts once', async (t) => {
+  const found = judge(t, {
+    p2: 'S 1 t/y\nA 1\nS 2 t/x\nS 2 t/x\nA 1\nA 2',
+    billing: 'D p2 1 t/y 2 7 1\nD p2 2 t/x 2 7 2',
+  })
+  t.match(found.verdict(), { published: 2, acknowledged: 2, delivered: 2, breaches: 0, lostBy: { group: 2 } })
 })
 
 t.test('a damaged body shows', async (t) => {
