@@ -132,6 +132,11 @@ export class LedgerCheck {
     return false
   }
 
+  /** Rows of accounts in this hour may have been removed because they were too old. */
+  isForgotten(hour: number): boolean {
+    return this.#isOld(hour) && (this.#firstHour === 0 || hour <= this.#firstHour)
+  }
+
   #beginHour(hour: number): void {
     this.#endHour()
     this.#hoursWithRows.add(hour)

@@ -60,6 +60,8 @@ class RecordBooks implements FactHandler {
   #tallies = new Map<number, Tally>()
   /** Copies that ended, from facts: by slot, all accounts together, because these facts name sessions. */
   #ended = new Map<number, number>()
+  /** That its entries belong to. */
+  #hour = 0
   #problem: string | null = null
 
   constructor(ledger: LedgerCheck) {
@@ -76,8 +78,16 @@ class RecordBooks implements FactHandler {
   *differences(): IterableIterator<string> {
     if (this.#problem !== null) yield this.#problem
     const ended = new Map<number, number>()
+    let isWhole = true
     for (const [account, tally] of this.#tallies) {
-      if (!this.#ledger.knownAccounts.has(account)) yield `enters something for account ${account}, which is unknown`
+      if (!this.#ledger.knownAccounts.has(account)) {
+        // Given up since, and what said who it was is older than the retention: whose copies ended cannot be told.
+        if (this.#ledger.isForgotten(this.#hour)) {
+          isWhole = false
+          continue
+        }
+        yield `enters something for account ${account}, which is unknown`
+      }
       const facts = this.#facts.get(account) ?? newEntry()
       yield* differencesOf(account, tally, facts, this.#ledger.transientAccounts.has(account))
       if (this.#ledger.transientAccounts.has(account)) continue
@@ -87,6 +97,7 @@ class RecordBooks implements FactHandler {
       if (account === 0 || this.#tallies.has(account)) continue
       yield `has ${published} messages and ${enqueued} copies of account ${account} that it does not enter`
     }
+    if (!isWhole) return
     for (const slot of ENDED_SLOTS) {
       const [events, entries] = [this.#ended.get(slot) ?? 0, ended.get(slot) ?? 0]
       if (events !== entries) yield `has ${events} copies that were ${nameOfSlot(slot)}, but enters ${entries}`
@@ -159,7 +170,8 @@ class RecordBooks implements FactHandler {
     this.#ledger.knownAccounts.add(account)
     if (isTransient) this.#ledger.transientAccounts.add(account)
   }
-  ledger(_hour: number, account: number, tally: Tally): void {
+  ledger(hour: number, account: number, tally: Tally): void {
+    this.#hour = hour
     const known = this.#tallies.get(account) ?? new Tally()
     known.addAll(tally)
     this.#tallies.set(account, known)

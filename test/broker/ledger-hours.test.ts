@@ -141,3 +141,22 @@ t.test('removing them goes on after a restart, and begins with one when the rete
   t.notOk(host.core.isCheckpointing)
   t.equal(hoursOf(host).filter(({ digest }) => digest !== null).length, 5)
 })
+
+t.test('a record may outlive the account that it names and all rows of its hour', async (t) => {
+  const host = testBroker({ ledger: { ...LEDGER, retentionHours: 1 } })
+  const writer = host.resume('writer')
+  writer.publish('a', 'x', 1)
+  host.settle()
+  host.core.checkpoint()
+  host.settle()
+  // Its name is in a row by now, not in the journal.
+  writer.publish('a', 'x', 1)
+  host.settle()
+  for (let hour = 0; hour < 3; hour += 1) {
+    host.advance(HOUR_MS)
+    host.connect(`other-${hour}`).publish('b', 'x', 1)
+    host.settle()
+  }
+  t.notOk([...host.core.state.ledger.accounts.values()].some(({ clientId }) => clientId === 'writer'))
+  checkStore(host.store)
+})
