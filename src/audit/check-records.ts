@@ -8,7 +8,7 @@ import { DROP_REASONS } from '../core/drop-reasons.js'
 import { countedSince } from '../core/ledger/ledger.js'
 import { droppedSlot, Slot, Tally } from '../core/ledger/tally.js'
 import type { CopyTerms } from '../core/message.js'
-import type { Store } from '../core/ports/store.js'
+import { type Store, type StoreEntry, StoreError } from '../core/ports/store.js'
 import type { ProducedFact } from '../core/producer-rows.js'
 import { readRecord } from '../core/record-reader.js'
 import type { StoredBody } from '../core/stored-body.js'
@@ -23,7 +23,7 @@ export function checkRecords(store: Store, ledger: LedgerCheck, problems: Proble
   if (since === null) return 0
   const books = new RecordBooks(ledger)
   let compared = 0
-  for (const { key, value } of store.entries({ table: 'journal' })) {
+  for (const { key, value } of readable(store, problems)) {
     const record = keyNumber(key)
     books.begin()
     try {
@@ -42,6 +42,15 @@ export function checkRecords(store: Store, ledger: LedgerCheck, problems: Proble
     }
   }
   return compared
+}
+
+/** Up to the first record that is damaged: whoever read it first has said so, and the rest cannot be compared. */
+function* readable(store: Store, problems: ProblemList): IterableIterator<StoreEntry> {
+  try {
+    yield* store.entries({ table: 'journal' })
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.code !== 'STORE_CORRUPT' || problems.isEmpty) throw error
+  }
 }
 
 /** What the ledger and the facts say about one account. */
