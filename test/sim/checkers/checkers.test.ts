@@ -170,6 +170,18 @@ t.test('retained: another one than the last accepted, one that was cleared, one 
   t.same(retainedIsLastAccepted(books, new Map([['r/1', 'maybe']])), [])
 })
 
+t.test('retained, seed 11923: refused unheard and sent again, a message may come behind a newer one', async (t) => {
+  const { books } = world()
+  const resent = send(books, 'resent', { topicName: 'r/1', retain: true })
+  resent.attempts = 2
+  send(books, 'newer', { topicName: 'r/1', retain: true })
+  const found = new Map([['r/1', 'resent']])
+  t.match(retainedIsLastAccepted(books, found), ["retained on r/1: 'resent'"])
+  books.isLossy = true
+  t.same(retainedIsLastAccepted(books, found), [])
+  t.match(retainedIsLastAccepted(books, new Map()), ["retained on r/1: ''"])
+})
+
 t.test('will: never, twice, and after a goodbye', async (t) => {
   const { books, book } = world()
   const lost = send(books, 'lost', { kind: 'will', topicName: 'w/p1' })
