@@ -122,7 +122,9 @@ export class BrokerProcess {
     const log = openSync(this.#logPath, 'a')
     const [program = '', ...args] = limited
     const env = this.#recipe.isOurs ? { ...this.#environment, ...NO_LIMIT } : this.#environment
-    const child = spawn(program, args, { stdio: ['ignore', this.#recipe.isOurs ? 'pipe' : log, log], env })
+    // A group of its own: Ctrl-C is for the torture, which then ends the broker in order.
+    const stdio = ['ignore', this.#recipe.isOurs ? 'pipe' : log, log] as const
+    const child = spawn(program, args, { stdio: [...stdio], env, detached: true })
     closeSync(log)
     this.#child = child
     this.ports = { http: 0, mqtt: mqttPort }

@@ -13,7 +13,8 @@ export class TroupeProcess {
   /** @param onFault a worker that ends by itself can no longer say what it knows. */
   constructor(name: string, onFault: (error: Error) => void) {
     // It has its own standard error, so that a crash of a worker can be read.
-    this.#child = fork(PROGRAM, [], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], execArgv: [] })
+    // And its own process group: Ctrl-C is for the parent, which then wants the verdict.
+    this.#child = fork(PROGRAM, [], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], execArgv: [], detached: true })
     this.#child.on('message', ({ id, answer }: Answer) => {
       this.#waiting.get(id)?.resolve(answer)
       this.#waiting.delete(id)
@@ -29,7 +30,9 @@ export class TroupeProcess {
     const id = ++this.#questions
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve: resolve as (answer: unknown) => void, reject })
-      this.#child.send({ id, command } satisfies Question)
+      this.#child.send({ id, command } satisfies Question, (error) => {
+        if (error !== null) reject(error)
+      })
     })
   }
 

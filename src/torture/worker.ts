@@ -115,5 +115,7 @@ process.on('message', (question: Question) => {
     if (process.connected) process.send?.({ id: question.id, answer } satisfies Answer)
   })
 })
+// The parent ends this, or its own end does: what is meant for it must not take its clients away.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
 // Without the parent nobody would ever end this.
 process.on('disconnect', () => worker.perform({ do: 'end' }))
