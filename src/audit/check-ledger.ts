@@ -7,7 +7,7 @@ import { type Account, readAccountRow, readHourRow } from '../core/ledger/accoun
 import { DIGEST_BYTES, HOUR_MS, HourDigest, type HourRow, readHoursRow } from '../core/ledger/hours.js'
 import { countedSince } from '../core/ledger/ledger.js'
 import { OTHERS } from '../core/ledger/topic-classes.js'
-import type { Store, StoreEntry } from '../core/ports/store.js'
+import { type Store, type StoreEntry, StoreError } from '../core/ports/store.js'
 import type { BrokerState } from '../core/state.js'
 import { accountOfKey, hourAccountKey, hourOfKey, keyNumber, numberKey } from '../core/store-keys.js'
 import type { RowCheck } from './check-rows.js'
@@ -188,7 +188,7 @@ export class LedgerCheck {
 
   /** @param held by account number: copies that wait for durable sessions, or are in flight; 0: of no account. */
   checkBalances(store: Store, state: BrokerState, held: ReadonlyMap<number, Holding>): void {
-    if (countedSince(store) === null) return
+    if (countingSince(store) === null) return
     const { accounts } = state.ledger
     const owed = new Map(held)
     let strangers = owed.get(0)
@@ -222,12 +222,26 @@ export class LedgerCheck {
   #checkAccount(store: Store, account: Account): void {
     const { hour, number } = account
     const key = hourAccountKey(hour, number)
-    const written = hour === 0 ? undefined : store.get('ledger', key)
+    const written = hour === 0 ? undefined : readable(() => store.get('ledger', key))
     if (written === undefined) this.#checkOpening({ table: 'accounts', key: numberKey(number) }, number, account)
     else if (!isEqual(written, account.hourRow())) {
       const sentence = `account ${number} has another row for hour ${nameOf(hour)} than the journal comes to`
       this.#problems.add('INCONSISTENT', { table: 'ledger', key }, sentence)
     }
+  }
+}
+
+/** As `countedSince`; null also when that cannot be read, which was said when the row was. */
+export function countingSince(store: Store): number | null {
+  return readable(() => countedSince(store)) ?? null
+}
+
+function readable<Result>(read: () => Result): Result | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof StoreError) return undefined
+    throw error
   }
 }
 

@@ -5,52 +5,36 @@
  */
 import type { FactHandler } from '../core/facts.js'
 import { DROP_REASONS } from '../core/drop-reasons.js'
-import { countedSince } from '../core/ledger/ledger.js'
 import { droppedSlot, Slot, Tally } from '../core/ledger/tally.js'
 import type { CopyTerms } from '../core/message.js'
-import { type Store, type StoreEntry, StoreError } from '../core/ports/store.js'
+import type { Store } from '../core/ports/store.js'
 import type { ProducedFact } from '../core/producer-rows.js'
 import { readRecord } from '../core/record-reader.js'
 import type { StoredBody } from '../core/stored-body.js'
 import { keyNumber } from '../core/store-keys.js'
 import type { DropReason } from '../protocol/packets.js'
-import type { LedgerCheck } from './check-ledger.js'
-import { type ProblemList, reasonOf } from './problems.js'
+import { countingSince, type LedgerCheck } from './check-ledger.js'
+import { ProblemList } from './problems.js'
+import { walkRows } from './walk-rows.js'
 
 /** @returns how many records were compared. */
 export function checkRecords(store: Store, ledger: LedgerCheck, problems: ProblemList): number {
-  const since = countedSince(store)
+  const since = countingSince(store)
   if (since === null) return 0
   const books = new RecordBooks(ledger)
   let compared = 0
-  for (const { key, value } of readable(store, problems)) {
+  // What cannot be read was said when the rows were read, and is passed over here.
+  walkRows(store, 'journal', new ProblemList(0), ({ key, value }) => {
     const record = keyNumber(key)
     books.begin()
-    try {
-      readRecord(value, books)
-    } catch (error) {
-      // Said already by whoever read it first; what is left of the journal cannot be compared.
-      if (problems.isEmpty) throw error
-      problems.add('UNREADABLE', { table: 'journal', key, record }, `its books cannot be read: ${reasonOf(error)}`)
-      return compared
-    }
-    if (record < since) continue
+    readRecord(value, books)
+    if (record < since) return
     compared += 1
     for (const difference of books.differences()) {
-      const sentence = `journal record ${record} ${difference}`
-      problems.add('INCONSISTENT', { table: 'journal', key, record }, sentence)
+      problems.add('INCONSISTENT', { table: 'journal', key, record }, `journal record ${record} ${difference}`)
     }
-  }
+  })
   return compared
-}
-
-/** Up to the first record that is damaged: whoever read it first has said so, and the rest cannot be compared. */
-function* readable(store: Store, problems: ProblemList): IterableIterator<StoreEntry> {
-  try {
-    yield* store.entries({ table: 'journal' })
-  } catch (error) {
-    if (!(error instanceof StoreError) || error.code !== 'STORE_CORRUPT' || problems.isEmpty) throw error
-  }
 }
 
 /** What the ledger and the facts say about one account. */

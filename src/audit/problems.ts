@@ -62,9 +62,6 @@ export class ProblemList {
   get leftOut(): number {
     return this.#leftOut
   }
-  get isEmpty(): boolean {
-    return this.#found.length === 0
-  }
 
   add(kind: ProblemKind, place: ProblemPlace, sentence: string): void {
     if (this.#found.length >= this.#bound) {

@@ -3,16 +3,14 @@
  * real code, and compares what must be equal. Over the store port only: a memory store in a test, a data directory
  * whose broker does not run. Writes nothing, and mends nothing: what is wrong is said.
  */
-import { DEFAULT_LIMITS } from '../core/limits.js'
-import type { Store, StoreEntry, StoreOperation, StoreRange, StoreTable } from '../core/ports/store.js'
-import { recover } from '../core/replay.js'
-import { type BrokerPorts, BrokerState } from '../core/state.js'
-import { keyNumber } from '../core/store-keys.js'
+import type { Store, StoreTable } from '../core/ports/store.js'
+import type { BrokerState } from '../core/state.js'
 import { LedgerCheck, type LedgerFigures } from './check-ledger.js'
 import { checkRecords } from './check-records.js'
 import { RowCheck } from './check-rows.js'
 import { checkState, type StateFigures } from './check-state.js'
-import { type Problem, ProblemList, type ProblemPlace, reasonOf } from './problems.js'
+import { type Problem, ProblemList } from './problems.js'
+import { recoveredState } from './recovered-state.js'
 
 export interface VerifyOptions {
   /** Problems that are listed; further ones are counted. Default 1 000. */
@@ -46,7 +44,7 @@ export function verifyStore(store: Store, options: VerifyOptions = {}): VerifyRe
   rows.finish()
   compareCounts(rows, options.rowsExpected ?? {}, problems)
   const recordsCompared = checkRecords(store, ledger, problems)
-  const state = recoveredState(store, problems)
+  const state = recoverOrSay(store, problems)
   const checked = state === null ? null : checkState(state, rows, problems)
   if (state !== null && checked?.holdings) ledger.checkBalances(store, state, checked.holdings)
   return {
@@ -70,65 +68,11 @@ function compareCounts(rows: RowCheck, expected: Partial<Record<StoreTable, numb
 }
 
 /** With the code that a broker starts with. @returns null when that fails, which is a problem. */
-function recoveredState(store: Store, problems: ProblemList): BrokerState | null {
-  const read = new NotingStore(store)
-  const state = new BrokerState(silentPorts(read))
-  try {
-    recover(state)
-    return state
-  } catch (error) {
-    const where = read.last === null ? '' : ` at the row named here of table ${read.last.table}`
-    problems.add('UNRECOVERABLE', read.last ?? {}, `recovery stops${where}: ${reasonOf(error)}`)
-    return null
-  }
-}
-
-function silentPorts(store: Store): BrokerPorts {
-  return {
-    limits: DEFAULT_LIMITS,
-    access: {
-      allowsEverything: true,
-      authenticate: () => ({ accepted: false, reasonCode: 0x87, detail: 'an audit takes no connections' }),
-      authorize: () => false,
-    },
-    store,
-    events: { emit: () => undefined },
-    durability: 'flush',
-    incarnation: '',
-    ids: { randomId: () => '' },
-    presence: false,
-    authenticating: () => undefined,
-  }
-}
-
-/** Remembers the row that was read last in order, so that a recovery that stops can say where. */
-class NotingStore implements Store {
-  readonly #store: Store
-  last: (ProblemPlace & { readonly table: StoreTable }) | null = null
-
-  constructor(store: Store) {
-    this.#store = store
-  }
-
-  get(table: StoreTable, key: Uint8Array): Uint8Array | undefined {
-    return this.#store.get(table, key)
-  }
-
-  *entries(range: StoreRange): IterableIterator<StoreEntry> {
-    const { table } = range
-    for (const entry of this.#store.entries(range)) {
-      const { key } = entry
-      this.last = table === 'journal' ? { table, key, record: keyNumber(key) } : { table, key }
-      yield entry
-    }
-    this.last = null
-  }
-
-  commit(_operations: readonly StoreOperation[], _done: (error: null) => void): void {
-    throw new Error('an audit writes nothing')
-  }
-
-  close(): Promise<void> {
-    return this.#store.close()
-  }
+function recoverOrSay(store: Store, problems: ProblemList): BrokerState | null {
+  const { state, stopped } = recoveredState(store)
+  if (stopped === null) return state
+  const { place, reason } = stopped
+  const where = place.table === undefined ? '' : ` at the row named here of table ${place.table}`
+  problems.add('UNRECOVERABLE', place, `recovery stops${where}: ${reason}`)
+  return null
 }

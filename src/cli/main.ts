@@ -38,6 +38,10 @@ const COMMANDS: { readonly [name: string]: { readonly sentence: string; readonly
     sentence: 'check the books in a data directory, show or export them',
     load: async () => (await import('./ledger.js')).ledger,
   },
+  explain: {
+    sentence: 'what has become of one message, from a data directory',
+    load: async () => (await import('./explain.js')).explain,
+  },
   passwd: {
     sentence: 'print the hash of a password, for access.users',
     load: async () => (await import('./passwd.js')).passwd,

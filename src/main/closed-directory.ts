@@ -3,7 +3,9 @@
  * a copy on a read-only disk will do. LMDB is not asked: `storage/lmdb/pages/` reads its file, and survives damage.
  */
 import { existsSync, statSync } from 'node:fs'
+import { explainMessage, type MessageExplanation } from '../audit/explain-message.js'
 import { ProblemList } from '../audit/problems.js'
+import { type LedgerFilter, type LedgerRow, ledgerRows } from '../audit/read-ledger.js'
 import { type VerifyReport, verifyStore } from '../audit/verify-store.js'
 import { STORE_TABLES, type Store, StoreError, type StoreTable } from '../core/ports/store.js'
 import { directoryHolder } from '../storage/lmdb/directory-lock.js'
@@ -43,22 +45,41 @@ export async function verifyDirectory(directory: string): Promise<DirectoryRepor
   return { directory, incarnation, isCopy: isOtherFile(directory, description), writtenBy, ...report }
 }
 
-/** Runs `look` on the rows. @throws StoreError STORE_CORRUPT where they cannot be read, and as `verifyDirectory`. */
-export async function readDirectory<Result>(directory: string, look: (store: Store) => Result): Promise<Result> {
-  await lookAt(directory)
-  const file = openPageFile(directory)
+/** @throws StoreError STORE_CORRUPT where the rows cannot be read, and as `verifyDirectory`. */
+export function explainMessageIn(directory: string, messageId: number): Promise<MessageExplanation> {
+  return withRows(directory, (store) => explainMessage(store, messageId))
+}
+
+/** Row by row, however many there are. @throws as `explainMessageIn`. */
+export async function* ledgerRowsIn(directory: string, filter: LedgerFilter): AsyncIterableIterator<LedgerRow> {
+  const store = await openRows(directory)
   try {
-    const [first] = checkPages(file).problems
-    if (first !== undefined) {
-      const advice = 'run `tallymq ledger verify` on it'
-      throw new StoreError('STORE_CORRUPT', `the data file in ${directory} is damaged: ${first.sentence}; ${advice}`)
-    }
-    const result = look(new PageStore(file))
+    yield* ledgerRows(store, filter)
+    await refuseHeld(directory)
+  } finally {
+    await store.close()
+  }
+}
+
+async function withRows<Result>(directory: string, look: (store: Store) => Result): Promise<Result> {
+  const store = await openRows(directory)
+  try {
+    const result = look(store)
     await refuseHeld(directory)
     return result
   } finally {
-    file.close()
+    await store.close()
   }
+}
+
+async function openRows(directory: string): Promise<Store> {
+  await lookAt(directory)
+  const file = openPageFile(directory)
+  const [first] = checkPages(file).problems
+  if (first === undefined) return new PageStore(file)
+  file.close()
+  const advice = 'run `tallymq ledger verify` on it'
+  throw new StoreError('STORE_CORRUPT', `the data file in ${directory} is damaged: ${first.sentence}; ${advice}`)
 }
 
 async function lookAt(directory: string): Promise<StoreDescription> {

@@ -56,7 +56,7 @@ export async function writeDirectory(store: Store, directory: string): Promise<v
   for (let from = 0; from < rows.length; from += 50) {
     await commit(rows.slice(from, from + 50).map((row) => ({ kind: 'put', ...row })))
   }
-  const { key, value } = rows[0] as (typeof rows)[0]
-  for (let again = 0; again < 5; again += 1) await commit([{ kind: 'put', table: 'journal', key, value }])
+  const again = rows[0] as (typeof rows)[0]
+  for (let times = 0; times < 5; times += 1) await commit([{ kind: 'put', ...again }])
   await lmdb.close()
 }
