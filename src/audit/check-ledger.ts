@@ -126,9 +126,13 @@ export class LedgerCheck {
     this.#problems.add('INCONSISTENT', place, sentence)
   }
 
-  /** Rows of accounts have been removed because they were too old. */
+  /**
+   * Rows of accounts have been removed because they were too old: all of an hour that closed with some, or, as they go in
+   * slices, a part of the first hour that still has any.
+   */
   get #isSwept(): boolean {
-    for (const { hour, rows } of this.#hours.values()) return rows > 0 && hour < this.#firstHour
+    if (this.isForgotten(this.#firstHour)) return true
+    for (const { hour, rows } of this.#hours.values()) if (rows > 0 && hour < this.#firstHour) return true
     return false
   }
 

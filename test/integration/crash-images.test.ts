@@ -5,7 +5,10 @@
 import { readFileSync } from 'node:fs'
 import { buildSync } from 'esbuild'
 import t, { type Test } from 'tap'
+import { verifyStore } from '../../src/audit/verify-store.js'
+import { MemoryStore } from '../../src/storage/memory/memory-store.js'
 import { runBattery } from '../crash-images/battery.js'
+import { commitScript } from '../crash-images/commits.js'
 import { readTrace, TracedFile } from '../crash-images/trace.js'
 import { needs } from '../support/peers.js'
 import { Random } from '../support/random.js'
@@ -48,6 +51,18 @@ t.test('a store that reports before it has flushed is found out', options, async
     failures.some(({ sentence }) => /was reported as durable/.test(sentence)),
     'an image without what was promised',
   )
+})
+
+t.test('every committed state passes verifyStore, also while old hours are swept from the ledger', (t) => {
+  const store = new MemoryStore({ settle: 'manual' })
+  const problems: unknown[] = []
+  for (const operations of commitScript(1, 600).commits) {
+    store.commit(operations, () => undefined)
+    store.settleAll()
+    problems.push(...verifyStore(store).problems)
+  }
+  t.same(problems, [])
+  t.end()
 })
 
 t.test('an image holds what was flushed, and any part of what was not', (t) => {
