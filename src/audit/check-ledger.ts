@@ -127,8 +127,8 @@ export class LedgerCheck {
   }
 
   /**
-   * Rows of accounts have been removed because they were too old: all of an hour that closed with some, or, as they go in
-   * slices, a part of the first hour that still has any.
+   * Rows of accounts have been removed because they were too old: all of an hour that closed with some, or, as they go
+   * in slices, a part of the first hour that still has any.
    */
   get #isSwept(): boolean {
     if (this.isForgotten(this.#firstHour)) return true
