@@ -3,7 +3,9 @@
  *
  * - `store.json`: on-disk format, who wrote it, and the incarnation, a random id of this database. Written last, so
  *   that a directory without it never held anything that was acknowledged. It also names the file that `data.mdb` was,
- *   by device and inode: another file is a copy or a backup, whose past is not what clients were told.
+ *   by inode and time of birth: another file is a copy or a backup, whose past is not what clients were told. The inode
+ *   alone would not do, because file systems give the number of a removed file to the next; nor would the device, whose
+ *   number another boot may change.
  * - `unflushed`: present while a store runs without flushing; holds the boot id of the machine. If the machine has been
  *   restarted since, LMDB's pages may be any mixture of old and new, and opening it could even crash: refuse.
  */
@@ -39,7 +41,7 @@ export interface StoreDescription {
   readonly format: number
   readonly writtenBy: string
   readonly incarnation: string
-  /** Which file `data.mdb` was, as `device:inode`; null: written by a build that did not note it. */
+  /** Which file `data.mdb` was, as `inode@birth in ns`; null: written by a build that did not note it. */
   readonly dataFile: string | null
 }
 
@@ -92,7 +94,7 @@ function parseDescription(path: string): StoreDescription {
     const { format, writtenBy, incarnation, dataFile } = JSON.parse(text) as Partial<Record<string, unknown>>
     if (typeof format === 'number' && Number.isInteger(format) && format >= 1 && typeof incarnation === 'string') {
       const name = typeof writtenBy === 'string' ? writtenBy : 'an unknown build'
-      return { format, writtenBy: name, incarnation, dataFile: typeof dataFile === 'string' ? dataFile : null }
+      return { format, writtenBy: name, incarnation, dataFile: isFileIdentity(dataFile) ? dataFile : null }
     }
   } catch (error) {
     throw new StoreError('STORE_CORRUPT', `${path} is damaged: it is not JSON`, { cause: error })
@@ -126,9 +128,15 @@ export function isOtherFile(directory: string, { dataFile }: StoreDescription): 
   return dataFile !== null && dataFile !== identityOfData(directory)
 }
 
+/** The birth is 0 on a file system that does not keep it. */
 function identityOfData(directory: string): string {
-  const { dev, ino } = statSync(join(directory, DATA_FILE), { bigint: true })
-  return `${dev}:${ino}`
+  const { ino, birthtimeNs } = statSync(join(directory, DATA_FILE), { bigint: true })
+  return `${ino}@${birthtimeNs}`
+}
+
+/** Earlier builds noted `device:inode`, which says too little. */
+function isFileIdentity(noted: unknown): noted is string {
+  return typeof noted === 'string' && /^\d+@\d+$/.test(noted)
 }
 
 function replaceDescription(directory: string, description: StoreDescription): StoreDescription {

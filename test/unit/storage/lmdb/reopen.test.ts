@@ -68,6 +68,21 @@ t.test('a copy, or what a backup brought back, is another incarnation; it keeps 
   await withStore(directory, (store) => t.equal(store.incarnation, incarnation, 'the original is what it was'))
 })
 
+t.test('a restored data.mdb that was given the inode of the removed one is another file', async (t) => {
+  const directory = newDirectory()
+  await withStore(directory, () => undefined)
+  const path = join(directory, 'store.json')
+  const known = JSON.parse(readFileSync(path, 'utf8')) as { incarnation: string; dataFile: string }
+  const [inode = '', born = ''] = known.dataFile.split('@')
+  t.not(born, '0', 'this file system keeps the birth of a file')
+  // As it is after `rm -r data && cp -r backup data`: the number is taken again, the birth is later.
+  writeFileSync(path, JSON.stringify({ ...known, dataFile: `${inode}@${BigInt(born) - 1_000_000_000n}` }))
+  await withStore(directory, (store) => {
+    t.not(store.incarnation, known.incarnation)
+    t.equal(store.previousIncarnation, known.incarnation)
+  })
+})
+
 t.test(
   'a store.json of a build that did not note the file is read, keeps its incarnation, and gets the note',
   async (t) => {
@@ -79,7 +94,7 @@ t.test(
       t.equal(store.incarnation, 'old')
       t.equal(store.previousIncarnation, null)
     })
-    t.match(JSON.parse(readFileSync(path, 'utf8')), { format: 2, incarnation: 'old', dataFile: /^\d+:\d+$/ })
+    t.match(JSON.parse(readFileSync(path, 'utf8')), { format: 2, incarnation: 'old', dataFile: /^\d+@\d+$/ })
   },
 )
 
