@@ -20,10 +20,13 @@ export const CloseCode = {
   MOVED: 3011,
   NO_PONG: 3012,
   SERVER_BUSY: 3013,
+  /**
+   * No CONNECT in time. No reason code maps here: there is no session yet that could have one. A client may come back:
+   * its CONNECT was on its way through a slow or half-open network.
+   */
+  NO_CONNECT: 3014,
   BAD_CREDENTIALS: 3500,
   BAD_REQUEST: 3501,
-  /** No CONNECT in time. No reason code maps here: there is no session yet that could have one. */
-  NO_CONNECT: 3502,
   KICKED: 3503,
   QUOTA_EXCEEDED: 3504,
   WRONG_PROTOCOL: 3506,

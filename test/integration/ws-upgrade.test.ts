@@ -107,14 +107,14 @@ t.test('before CONNECT nobody makes the broker buffer much', async (t) => {
   await other.packet(PacketType.PUBACK)
 })
 
-t.test('who sends no CONNECT is closed: 3502 over WebSocket, without a word over TCP', async (t) => {
+t.test('who sends no CONNECT is closed: 3014 over WebSocket, without a word over TCP', async (t) => {
   const broker = await startBroker(t, { heartbeat: { connectTimeoutMs: 100 } })
   const client = await WsClient.open(broker)
   const socket = await tcpConnection(broker)
   socket.write(encode(connectPacket('half')).subarray(0, 5))
   const ended = once(socket, 'close')
   socket.resume()
-  t.equal((await client.closed()).code, 3502)
+  t.equal((await client.closed()).code, 3014)
   await ended
 })
 

@@ -261,7 +261,7 @@ t.test('through the shell: no CONNECT, no Keep Alive, no progress', async (t) =>
   const silent = rig.open({ isConnected: false })
   rig.pass(5_500)
   t.same(rig.core.log.splice(0), ['connect-timed-out'])
-  t.equal(silent.socket.ended?.closeCode, 3502)
+  t.equal(silent.socket.ended?.closeCode, 3014)
 
   const sleepy = rig.open({ keepAliveSec: 10 })
   rig.pass(10_000)
