@@ -30,8 +30,11 @@ const FUZZ_STEPS = 600
 /** Of `crash-images/`: the world and its length. */
 const IMAGE_SEED = 3
 const IMAGE_STEPS = 300
-/** A bug may make a program run in circles: that it does not end is a catch as well. */
-const PATIENCE_MS = 240_000
+/**
+ * A bug may make a program run in circles: that it does not end is a catch as well. Counted in seconds that this process
+ * has seen pass, so that a machine that was stopped for an hour is not taken for a bug.
+ */
+const PATIENCE_SEC = 600
 
 export class Battery {
   readonly #root: string
@@ -118,18 +121,23 @@ export class Battery {
 
 function run(program: string, args: readonly string[]): Promise<{ code: number | string; output: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [program, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: PATIENCE_MS,
-    })
+    const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
     let output = ''
+    let seconds = 0
+    const timer = setInterval(() => {
+      seconds += 1
+      if (seconds === PATIENCE_SEC) child.kill('SIGKILL')
+    }, 1_000)
     const collect = (chunk: Buffer) => {
       output += chunk.toString()
     }
     child.stdout.on('data', collect)
     child.stderr.on('data', collect)
     child.on('error', reject)
-    child.on('close', (code, signal) => resolve({ code: code ?? String(signal), output }))
+    child.on('close', (code, signal) => {
+      clearInterval(timer)
+      resolve({ code: code ?? String(signal), output })
+    })
   })
 }
 
