@@ -1,8 +1,8 @@
 /**
  * The crash points of the MQTT side, each by its name in the reliability notes (D: delivery, T: takeover, B4: fan-out).
  * Those of producers are in `producers-crash.test.ts`, those of the SDK's two ends in `examples/`, the restored backup
- * is in `integration/restored-backup.test.ts`, windows of other brokers in `crash-windows-of-others.test.ts`. C4 and T3 are about consumer groups with cursors and about clusters,
- * which there are not.
+ * is in `integration/restored-backup.test.ts`, windows of other brokers in `crash-windows-of-others.test.ts`. C4 and T3
+ * are about consumer groups with cursors and about clusters, which there are not.
  */
 import t from 'tap'
 import { PacketType } from '../../src/protocol/packets.js'

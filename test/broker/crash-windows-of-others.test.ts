@@ -1,6 +1,6 @@
 /**
- * Where other brokers lose or double messages, read in their source: each of these windows by what it is, held open here,
- * with the power going in the middle of it. Crash points of our own steps are in `crash-points.test.ts`.
+ * Where other brokers lose or double messages, read in their source: each of these windows by what it is, held open
+ * here, with the power going in the middle of it. Crash points of our own steps are in `crash-points.test.ts`.
  */
 import t from 'tap'
 import type { MemoryStore } from '../../src/storage/memory/memory-store.js'

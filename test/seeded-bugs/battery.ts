@@ -31,8 +31,8 @@ const FUZZ_STEPS = 600
 const IMAGE_SEED = 3
 const IMAGE_STEPS = 300
 /**
- * A bug may make a program run in circles: that it does not end is a catch as well. Counted in seconds that this process
- * has seen pass, so that a machine that was stopped for an hour is not taken for a bug.
+ * A bug may make a program run in circles: that it does not end is a catch as well. Counted in seconds that this
+ * process has seen pass, so that a machine that was stopped for an hour is not taken for a bug.
  */
 const PATIENCE_SEC = 600
 

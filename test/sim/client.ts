@@ -101,6 +101,9 @@ export abstract class SimClient implements LinkClient {
   get isConnected(): boolean {
     return this.isReady
   }
+  get isHalfOpen(): boolean {
+    return this.link?.isHalfOpen ?? false
+  }
   protected get nowMs(): number {
     return this.host.schedule.nowMs
   }

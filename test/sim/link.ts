@@ -85,6 +85,11 @@ export class SimLink implements TransportSocket {
     return this.#process?.number ?? 0
   }
 
+  /** In one direction at least; nobody has been told. */
+  get isHalfOpen(): boolean {
+    return this.#upLostFromMs !== NEVER_MS || this.#downLostFromMs !== NEVER_MS
+  }
+
   get #nowMs(): number {
     return this.#host.schedule.nowMs
   }

@@ -259,9 +259,10 @@ t.test('session-rules: each of them', async (t) => {
 t.test('settles: a client that waits, one that is not connected, a queue and a flight that do not end', async (t) => {
   const connection = {}
   const rest = { clientId: 'c1', connection, queue: { count: 0 }, inflight: { size: 0 } }
-  const client = { clientId: 'c1', isSettled: true }
+  const client = { clientId: 'c1', isSettled: true, isHalfOpen: false }
   t.same(unsettled([client], new Map([['c1', rest]])), [])
   t.match(unsettled([{ ...client, isSettled: false }], new Map([['c1', rest]])), ['c1 still waits'])
+  t.match(unsettled([{ ...client, isHalfOpen: true }], new Map([['c1', rest]])), ['c1 does not know yet'])
   t.match(unsettled([client], new Map()), ['c1 is not connected'])
   t.match(unsettled([client], new Map([['c1', { ...rest, connection: null }]])), ['c1 is not connected'])
   t.match(unsettled([client], new Map([['c1', { ...rest, queue: { count: 1 } }]])), ['1 messages still wait'])

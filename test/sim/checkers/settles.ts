@@ -2,6 +2,8 @@
 export interface SettlingClient {
   readonly clientId: string
   readonly isSettled: boolean
+  /** Its connection is dead, and it has not noticed: what it is sent meanwhile it has not got. */
+  readonly isHalfOpen: boolean
 }
 export interface SettlingSession {
   readonly clientId: string
@@ -13,9 +15,10 @@ export interface SettlingSession {
 /** @returns who is not at rest, and why; empty: all is well. */
 export function unsettled(clients: Iterable<SettlingClient>, sessions: ReadonlyMap<string, SettlingSession>): string[] {
   const found: string[] = []
-  for (const { clientId, isSettled } of clients) {
+  for (const { clientId, isSettled, isHalfOpen } of clients) {
     const session = sessions.get(clientId)
     if (!isSettled) found.push(`${clientId} still waits for the broker`)
+    else if (isHalfOpen) found.push(`${clientId} does not know yet that its connection is dead`)
     // One of the two may not have noticed yet that the connection is dead.
     if (session === undefined || session.connection === null) found.push(`${clientId} is not connected`)
   }
