@@ -2,6 +2,7 @@
  * The second halves of the QoS flows: PUBACK, PUBREC, PUBCOMP for copies we sent, PUBREL for messages we took
  * [v5 4.3.2, 4.3.3]. Whatever promises something leaves after the commit that makes it true.
  */
+import { unreachable } from '../base/assert.js'
 import { type AckPacket, PACKET_ID_MAX, PacketType } from '../protocol/packets.js'
 import { ProtocolError } from '../protocol/protocol-error.js'
 import { isFailure, ReasonCode } from '../protocol/reason-codes.js'
@@ -14,15 +15,6 @@ import type { BrokerState } from './state.js'
 
 const UNKNOWN = 'no QoS 2 message with this packet identifier is under way here'
 
-/** @returns whether this acknowledgement was waited for. */
-type Handler = (
-  state: BrokerState,
-  connection: ClientConnection,
-  session: Session,
-  packetId: number,
-  reasonCode: number,
-) => boolean
-
 export function receiveAck(
   state: BrokerState,
   connection: ClientConnection,
@@ -30,14 +22,24 @@ export function receiveAck(
   packet: AckPacket,
   nowMs: number,
 ): void {
-  const handle = HANDLERS[packet.type]
-  const last = packet.lastPacketId ?? packet.packetId
-  for (let packetId = packet.packetId; ; packetId = packetId === PACKET_ID_MAX ? 1 : packetId + 1) {
-    const isAwaited = handle(state, connection, session, packetId, packet.reasonCode)
-    if (!isAwaited && packet.lastPacketId !== undefined) countUnawaited(connection)
-    if (packetId === last) break
-  }
+  const { type, packetId, lastPacketId, reasonCode } = packet
+  if (lastPacketId === undefined) handle(state, connection, session, type, packetId, reasonCode)
+  else handleRange(state, connection, session, packet, lastPacketId)
   if (connection.isConnected) pump(state, session, nowMs)
+}
+
+function handleRange(
+  state: BrokerState,
+  connection: ClientConnection,
+  session: Session,
+  packet: AckPacket,
+  last: number,
+): void {
+  const { type, reasonCode } = packet
+  for (let packetId = packet.packetId; ; packetId = packetId === PACKET_ID_MAX ? 1 : packetId + 1) {
+    if (!handle(state, connection, session, type, packetId, reasonCode)) countUnawaited(connection)
+    if (packetId === last) return
+  }
 }
 
 /** A range of six bytes can name every identifier there is: once around is what a resume may need, no more. */
@@ -47,11 +49,27 @@ function countUnawaited(connection: ClientConnection): void {
   throw new ProtocolError(ReasonCode.PROTOCOL_ERROR, 'ranges name packet identifiers that wait for no acknowledgement')
 }
 
-const HANDLERS: Readonly<Record<AckPacket['type'], Handler>> = {
-  [PacketType.PUBACK]: receivePuback,
-  [PacketType.PUBREC]: receivePubrec,
-  [PacketType.PUBREL]: receivePubrel,
-  [PacketType.PUBCOMP]: receivePubcomp,
+/** @returns whether this acknowledgement was waited for. */
+function handle(
+  state: BrokerState,
+  connection: ClientConnection,
+  session: Session,
+  type: AckPacket['type'],
+  packetId: number,
+  reasonCode: number,
+): boolean {
+  switch (type) {
+    case PacketType.PUBACK:
+      return receivePuback(state, connection, session, packetId)
+    case PacketType.PUBREC:
+      return receivePubrec(state, connection, session, packetId, reasonCode)
+    case PacketType.PUBREL:
+      return receivePubrel(state, connection, session, packetId)
+    case PacketType.PUBCOMP:
+      return receivePubcomp(state, connection, session, packetId)
+    default:
+      return unreachable(type, 'acknowledgement')
+  }
 }
 
 /** Unknown ids are ignored: the copy was acknowledged before, on a connection whose answer got lost. */

@@ -32,11 +32,14 @@ const TRANSITIONS: Readonly<Record<ConnectionState, readonly ConnectionState[]>>
   closed: [],
 }
 
-/** Packets a client may send in each state; any other is a Protocol Error [v5 MQTT-3.1.0-1, 3.1.0-2, 4.13.1-1]. */
-export const PACKETS_ALLOWED: Readonly<Record<ConnectionState, ReadonlySet<PacketType>>> = {
-  'awaiting-connect': new Set<PacketType>([PacketType.CONNECT]),
-  authenticating: new Set<PacketType>([PacketType.AUTH, PacketType.DISCONNECT]),
-  connected: new Set<PacketType>([
+/**
+ * Packets a client may send in each state, a bit for each type; any other is a Protocol Error
+ * [v5 MQTT-3.1.0-1, 3.1.0-2, 4.13.1-1].
+ */
+const PACKETS_ALLOWED: Readonly<Record<ConnectionState, number>> = {
+  'awaiting-connect': bitsOf([PacketType.CONNECT]),
+  authenticating: bitsOf([PacketType.AUTH, PacketType.DISCONNECT]),
+  connected: bitsOf([
     PacketType.PUBLISH,
     PacketType.PUBACK,
     PacketType.PUBREC,
@@ -51,7 +54,11 @@ export const PACKETS_ALLOWED: Readonly<Record<ConnectionState, ReadonlySet<Packe
     PacketType.PRODUCER_OPEN,
     PacketType.PRODUCE,
   ]),
-  closed: new Set<PacketType>(),
+  closed: 0,
+}
+
+function bitsOf(types: readonly PacketType[]): number {
+  return types.reduce<number>((bits, type) => bits | (1 << type), 0)
 }
 
 /** Who the client says it is, and how far that has been looked into. */
@@ -71,6 +78,7 @@ export interface Authentication {
 export class ClientConnection {
   readonly link: Link
   #state: ConnectionState = 'awaiting-connect'
+  #packetsAllowed = PACKETS_ALLOWED['awaiting-connect']
   clientId = ''
   keepAliveSec = 0
   isClientIdAssigned = false
@@ -124,6 +132,11 @@ export class ClientConnection {
     return this.#state === 'connected'
   }
 
+  /** May the client send this now? */
+  allows(type: PacketType): boolean {
+    return (this.#packetsAllowed & (1 << type)) !== 0
+  }
+
   /** A conversation that the client has begun anew, and in which the next word is the client's or the access port's. */
   get isReauthenticating(): boolean {
     return this.#state === 'connected' && this.authentication !== null && this.authentication.exchange !== null
@@ -132,5 +145,6 @@ export class ClientConnection {
   become(next: ConnectionState): void {
     assert(TRANSITIONS[this.#state].includes(next), `a connection does not go from ${this.#state} to ${next}`)
     this.#state = next
+    this.#packetsAllowed = PACKETS_ALLOWED[next]
   }
 }

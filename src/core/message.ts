@@ -109,6 +109,12 @@ export interface CopyTerms {
   readonly sharedSubscriptionNumber: number
 }
 
+/** Of most copies: nothing but a QoS. */
+export const PLAIN_TERMS: Readonly<Record<1 | 2, CopyTerms>> = {
+  1: { qos: 1, retain: false, subscriptionIdentifiers: null, sharedSubscriptionNumber: 0 },
+  2: { qos: 2, retain: false, subscriptionIdentifiers: null, sharedSubscriptionNumber: 0 },
+}
+
 /** A QoS 0 message on its way: never stored. */
 export class TransientPublication implements Publication {
   readonly messageId = 0

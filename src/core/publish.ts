@@ -12,7 +12,7 @@ import type { ClientConnection } from './connection.js'
 import type { KeyUse } from './idempotency-keys.js'
 import { deliverQoS0, deliverStored, isQueueFull } from './deliver.js'
 import type { Account } from './ledger/account.js'
-import { Message, TransientPublication } from './message.js'
+import { Message, PLAIN_TERMS, TransientPublication } from './message.js'
 import { clearRetained, isRetainedFull, setRetained } from './retained.js'
 import type { Session } from './session.js'
 import { chooseMember } from './shared-subscriptions.js'
@@ -309,7 +309,10 @@ function fanOutStored(
       deliverQoS0(state, match.session, message, retain, subscriptionIdentifiers, expirySec, true)
       continue
     }
-    const terms = { qos: granted as 1 | 2, retain, subscriptionIdentifiers, sharedSubscriptionNumber: 0 }
+    const isPlain = !retain && subscriptionIdentifiers === null
+    const terms = isPlain
+      ? PLAIN_TERMS[granted as 1 | 2]
+      : { qos: granted as 1 | 2, retain, subscriptionIdentifiers, sharedSubscriptionNumber: 0 }
     deliverStored(state, match.session, message, terms, nowMs)
   }
   for (const group of groups) {

@@ -4,7 +4,7 @@ import { ByteReader } from '../base/byte-reader.js'
 import { readDropReason, readOptionalText, readSubscription, readTerms, readWill } from './fact-fields.js'
 import { type FactHandler, FactType, MESSAGE_FLAG, RECORD_FORMAT, type RecordHeader } from './facts.js'
 import { Tally } from './ledger/tally.js'
-import type { CopyTerms } from './message.js'
+import { PLAIN_TERMS } from './message.js'
 import { readProduced, readRefusal } from './producer-rows.js'
 import { readBody, readProperties, readQoS } from './stored-body.js'
 
@@ -82,11 +82,6 @@ function readEnqueued(reader: ByteReader, last: LastFacts, handler: FactHandler)
   }
   const messageId = ownMessageId === 0 ? last.messageId : ownMessageId
   handler.enqueued(session, messageId, terms, byteLength, packetId, last.account)
-}
-
-const PLAIN_TERMS: Readonly<Record<1 | 2, CopyTerms>> = {
-  1: { qos: 1, retain: false, subscriptionIdentifiers: null, sharedSubscriptionNumber: 0 },
-  2: { qos: 2, retain: false, subscriptionIdentifiers: null, sharedSubscriptionNumber: 0 },
 }
 
 function readEnqueuedNext(qos: 1 | 2, reader: ByteReader, last: LastFacts, handler: FactHandler): void {

@@ -10,6 +10,7 @@ import { DeliveryQueue } from './delivery-queue.js'
 import { InflightTable } from './inflight-table.js'
 import type { Account } from './ledger/account.js'
 import type { Copy } from './message.js'
+import { type PacketIds, PacketIdSet } from './packet-id-set.js'
 
 export interface SessionSubscription {
   readonly session: Session
@@ -28,7 +29,7 @@ export interface SessionSubscription {
 /** What others may ask; what changes it goes through the session. */
 export type Inflight = Pick<InflightTable, 'size' | 'get' | 'has' | 'inOrder'>
 
-const NO_RECEIPTS: ReadonlySet<number> = new Set()
+const NO_RECEIPTS: PacketIds = new PacketIdSet()
 const NO_INFLIGHT: Inflight = new InflightTable()
 const NO_SUBSCRIPTIONS: ReadonlyMap<string, SessionSubscription> = new Map()
 
@@ -57,7 +58,7 @@ export class Session {
   nextSubscriptionNumber = 1
   #subscriptions: Map<string, SessionSubscription> | null = null
   #inflight: InflightTable | null = null
-  #receipts: Set<number> | null = null
+  #receipts: PacketIdSet | null = null
   #nextPacketId = 1
   /** Subscription numbers whose retained messages have not all been sent; null: none. */
   retainedPending: Set<number> | null = null
@@ -86,7 +87,7 @@ export class Session {
   get inflight(): Inflight {
     return this.#inflight ?? NO_INFLIGHT
   }
-  get receipts(): ReadonlySet<number> {
+  get receipts(): PacketIds {
     return this.#receipts ?? NO_RECEIPTS
   }
 
@@ -158,7 +159,7 @@ export class Session {
   }
 
   addReceipt(packetId: number): void {
-    this.#receipts ??= new Set()
+    this.#receipts ??= new PacketIdSet()
     this.#receipts.add(packetId)
   }
   /** @returns whether it was there. */
