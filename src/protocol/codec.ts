@@ -92,6 +92,8 @@ export interface WrittenBytes {
 
 export interface Codec {
   readonly name: 'tally.v1' | 'mqtt'
+  /** Packets may begin and end anywhere in what the transport brings. False: each of its messages holds whole packets. */
+  readonly isStream: boolean
   decoder(limits: CodecLimits): PacketDecoder
   /** @param protocolLevel ignored by the native codec. */
   writer(protocolLevel: ProtocolLevel): PacketWriter

@@ -1,7 +1,8 @@
 /**
- * The only module that touches the private parts of `ws`. What it gains: [frame header][packets] leave in one buffer
- * and one write, without the option objects, the header buffer and the cork of `ws.send` (several times the rate).
- * The parts are tried once at start (`canWriteFrames`); where they are missing or behave otherwise, `ws.send` does it.
+ * Frames that go out, with the private parts of `ws`, which only this module and `ws-intake.ts` touch. What it gains:
+ * [frame header][packets] leave in one buffer and one write, without the option objects, the header buffer and the cork
+ * of `ws.send` (several times the rate). The parts are tried once at start (`canWriteFrames`); where they are missing or
+ * behave otherwise, `ws.send` does it.
  */
 import type { IncomingMessage } from 'node:http'
 import { Duplex } from 'node:stream'
@@ -84,11 +85,23 @@ export function canWriteFrames(): boolean {
 }
 
 function bytesSent(send: (ws: WebSocket) => void): { bytes: Buffer; writes: number } {
-  const chunks: Buffer[] = []
+  let [before, chunks]: [number, readonly Buffer[]] = [0, []]
+  webSocketInMemory((ws, _socket, written) => {
+    before = written.length
+    chunks = written
+    send(ws)
+  })
+  const sent = chunks.slice(before)
+  return { bytes: Buffer.concat(sent), writes: sent.length }
+}
+
+/** A server's WebSocket on a socket that only remembers what was written to it. All over when this returns. */
+export function webSocketInMemory(use: (ws: WebSocket, socket: Duplex, written: readonly Buffer[]) => void): void {
+  const written: Buffer[] = []
   const socket = new Duplex({
     read() {},
     write(chunk: Buffer, _encoding, done) {
-      chunks.push(chunk)
+      written.push(chunk)
       done()
     },
   })
@@ -99,11 +112,7 @@ function bytesSent(send: (ws: WebSocket) => void): { bytes: Buffer; writes: numb
     'sec-websocket-version': '13',
   }
   server.handleUpgrade({ method: 'GET', headers } as unknown as IncomingMessage, socket, Buffer.alloc(0), (ws) => {
-    chunks.length = 0
-    send(ws)
+    use(ws, socket, written)
   })
-  const writes = chunks.length
-  const bytes = Buffer.concat(chunks)
   socket.destroy()
-  return { bytes, writes }
 }

@@ -1,6 +1,6 @@
 /**
- * WebSocket: HTTP upgrades in, `TransportSocket`s out. `ws` parses and checks frames, with every limit of it set here;
- * what leaves is framed in `ws-frames.ts`. Which upgrade is let in is decided in `ws-upgrade.ts`.
+ * WebSocket: HTTP upgrades in, `TransportSocket`s out. `ws` checks frames, with every limit of it set here; whole
+ * messages go around it in `ws-intake.ts`, what leaves is framed in `ws-frames.ts`. Which upgrade is let in is decided in `ws-upgrade.ts`.
  *
  * A socket is a subclass of ws' WebSocket that overrides `emit`: no listener and no closure exists per connection,
  * which is what keeps an idle session in a few KiB.
@@ -14,6 +14,7 @@ import type { TransportAcceptor, TransportPeer, TransportSocket } from '../core/
 import type { Codec, WrittenBytes } from '../protocol/codec.js'
 import { forwardedAddress, remoteAddress, takenBytes } from './socket-progress.js'
 import { boundIncomingMessage, canWriteFrames, writeMessage } from './ws-frames.js'
+import { canReadFrames, type MessageReader, readAround } from './ws-intake.js'
 import { chooseEndpoint, type UpgradeEndpoint, type UpgradeRefusal } from './ws-upgrade.js'
 
 export interface WsOptions {
@@ -26,6 +27,8 @@ export interface WsOptions {
   readonly closeTimeoutMs: number
   /** Absent: what the feature test says. */
   readonly writeFrames?: boolean
+  /** The same, for frames that come in. */
+  readonly readFrames?: boolean
   /** MQTT 3.1 too, whose clients offer a subprotocol of their own. Absent: no. */
   readonly acceptMqtt31?: boolean
 }
@@ -51,11 +54,14 @@ export class WsTransport {
   readonly #endpoints: readonly Endpoint[]
   /** False: every message goes through `ws.send`. */
   readonly writesFrames: boolean
+  /** False: every message comes through `ws`'s stream. */
+  readonly readsFrames: boolean
 
   constructor(acceptor: TransportAcceptor, codecs: { native: Codec; mqtt: Codec }, options: WsOptions) {
     this.#acceptor = acceptor
     this.#options = options
     this.writesFrames = options.writeFrames ?? canWriteFrames()
+    this.readsFrames = options.readFrames ?? canReadFrames()
     this.#endpoints = [
       endpoint(['/tally'], ['tally.v1'], codecs.native, options),
       endpoint(['/mqtt', '/'], options.acceptMqtt31 ? ['mqtt', 'mqttv3.1'] : ['mqtt'], codecs.mqtt, options),
@@ -84,6 +90,7 @@ export class WsTransport {
       return
     }
     chosen.server.handleUpgrade(request, socket, head, (ws) => {
+      if (this.readsFrames) readAround(ws, ws as WsSocket, chosen.codec.isStream)
       ;(ws as WsSocket).attach(this.#acceptor, chosen.codec, description, this.#options, this.writesFrames)
     })
   }
@@ -141,11 +148,12 @@ function refuse(socket: Duplex, refusal: UpgradeRefusal): void {
   socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`)
 }
 
-class WsSocket extends WebSocket implements TransportSocket {
+class WsSocket extends WebSocket implements TransportSocket, MessageReader {
   #peer: TransportPeer | null = null
   #options: WsOptions | null = null
   #writesFrames = false
   description: LinkDescription = NOT_ATTACHED
+  isNew = true
   /** Told once that it is over; what still arrives during the closing handshake is dropped. */
   #isOver = false
 
@@ -208,7 +216,12 @@ class WsSocket extends WebSocket implements TransportSocket {
     this.resume()
   }
 
+  received(bytes: Uint8Array): void {
+    if (!this.#isOver) this.#peer?.received(bytes)
+  }
+
   connectAccepted(): void {
+    this.isNew = false
     if (this.#options !== null) boundIncomingMessage(this, this.#options.messageBytesMax)
   }
 
@@ -228,11 +241,8 @@ class WsSocket extends WebSocket implements TransportSocket {
   }
 
   #message(data: Buffer, isBinary: boolean): void {
+    if (isBinary) return this.received(data)
     if (this.#isOver) return
-    if (isBinary) {
-      this.#peer?.received(data)
-      return
-    }
     // [v5 MQTT-6.0.0-1] and conformance/native-protocol.md: binary messages only.
     this.close(CLOSE_UNSUPPORTED_DATA, 'send binary messages, not text')
     this.#over('a text message came where only binary ones are allowed')

@@ -28,7 +28,7 @@ export interface TransportSocket {
 
 /** What the shell attaches to a socket. */
 export interface TransportPeer {
-  /** The bytes are not touched again by the transport. WebSocket: one whole message. */
+  /** The bytes are not touched again by the transport. WebSocket: one whole message, several for a codec of a stream. */
   received(bytes: Uint8Array): void
   ponged(): void
   /** Everything written has been taken by the operating system, after some of it had to wait. */

@@ -14,6 +14,7 @@ let measuring = new PacketBuffer()
 
 export const mqttCodec: Codec = {
   name: 'mqtt',
+  isStream: true,
   decoder: (limits) => new MqttDecoder(limits),
   writer: (protocolLevel) => new MqttWriter(protocolLevel),
   publicationSize,

@@ -14,6 +14,7 @@ import { NativeWriter } from './writer.js'
 /** The protocol level is ignored: `tally.v1` has the semantics of MQTT 5. */
 export const nativeCodec: Codec = {
   name: 'tally.v1',
+  isStream: false,
   decoder: (limits) => new NativeDecoder(limits),
   writer: () => new NativeWriter(),
   publicationSize,
