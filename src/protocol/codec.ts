@@ -92,7 +92,7 @@ export interface WrittenBytes {
 
 export interface Codec {
   readonly name: 'tally.v1' | 'mqtt'
-  /** Packets may begin and end anywhere in what the transport brings. False: each of its messages holds whole packets. */
+  /** Packets begin and end anywhere in what the transport brings. False: each of its messages holds whole packets. */
   readonly isStream: boolean
   decoder(limits: CodecLimits): PacketDecoder
   /** @param protocolLevel ignored by the native codec. */

@@ -178,11 +178,17 @@ export class Connection implements Link, TransportPeer, IntakeOwner, HeartbeatPe
   deliver(publication: Publication, delivery: Delivery): void {
     if (this.#state !== 'open') return
     this.#traffic.packetsSent += 1
-    const writer = this.#outbox.writerNow(this.#protocolLevel)
-    writer.writePublication(publication, delivery)
+    const outbox = this.#outbox
+    const protocolLevel = this.#protocolLevel
+    let waitingBytes = outbox.share(protocolLevel, publication, delivery)
+    if (waitingBytes === 0) {
+      const writer = outbox.writerNow(protocolLevel)
+      writer.writePublication(publication, delivery)
+      waitingBytes = writer.byteLength
+    }
     this.#markDirty()
     // Many publishers may fill the box within one turn; that says nothing about how fast this peer reads.
-    if (writer.byteLength >= this.#shell.earlyFlushBytes && !this.#outbox.hasBarrier) this.#flushEarly()
+    if (waitingBytes >= this.#shell.earlyFlushBytes && !outbox.hasBarrier) this.#flushEarly()
   }
 
   deliverAfterCommit(publication: Publication, delivery: Delivery): void {

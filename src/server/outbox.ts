@@ -6,12 +6,14 @@
  *   (record filling)    (record in flight)      (record durable)
  *
  * Within a box the order is kept. CONNACK waits for a commit but must come first, so from its arrival until its release
- * everything that would leave at once queues up behind it (`barrier`).
+ * everything that would leave at once queues up behind it (`barrier`). What many connections are sent alike is not
+ * copied into the first box but referred to, as long as nothing else is in it (`shared-run.ts`).
  */
-import type { Codec, PacketWriter, WrittenBytes } from '../protocol/codec.js'
+import type { Codec, Delivery, PacketWriter, Publication, WrittenBytes } from '../protocol/codec.js'
 import { FRAME_HEADROOM } from '../protocol/codec.js'
 import type { ProtocolLevel } from '../protocol/packets.js'
 import type { Promises } from './promises.js'
+import type { SharedRun, SharedRuns } from './shared-run.js'
 import type { WriterPool } from './writer-pool.js'
 
 type Box = 'none' | 'open' | 'sealed'
@@ -21,6 +23,11 @@ export class Outbox {
   readonly #codec: Codec
   /** Known once CONNECT has been read, and never changed while packets wait. */
   #protocolLevel: ProtocolLevel = 5
+  #runs: SharedRuns | null = null
+  /** Leaves before everything else: a part of what others are sent too. */
+  #run: SharedRun | null = null
+  #runFrom = 0
+  #runTo = 0
   #now: PacketWriter | null = null
   /** Released while `now` already held something: leaves behind it, and what comes next goes behind this. */
   #behind: PacketWriter | null = null
@@ -38,7 +45,7 @@ export class Outbox {
   }
 
   get byteLength(): number {
-    let bytes = 0
+    let bytes = this.#runTo - this.#runFrom
     if (this.#now !== null) bytes += this.#now.byteLength
     if (this.#behind !== null) bytes += this.#behind.byteLength
     if (this.#open !== null) bytes += this.#open.byteLength
@@ -57,6 +64,27 @@ export class Outbox {
     if (this.#behind !== null) return this.#behind
     this.#now ??= this.#take(protocolLevel)
     return this.#now
+  }
+
+  /**
+   * A publication that leaves at the end of the turn, for `writerNow` if it is the only one of its kind.
+   * @returns bytes in common with others so far; 0: `writerNow` has to write it.
+   */
+  share(protocolLevel: ProtocolLevel, publication: Publication, delivery: Delivery): number {
+    this.#runs ??= this.#pool.runs(this.#codec, protocolLevel)
+    const runs = this.#runs
+    if (runs.isEarly(publication)) return 0
+    if (this.#now !== null || this.#behind !== null || this.#barrier !== 'none') return 0
+    const own = this.#run
+    if (!runs.hasCopy(publication, delivery, own, this.#runTo)) return 0
+    if (own === null) {
+      this.#run = runs.run
+      this.#runFrom = runs.from
+    } else if (own !== runs.run || this.#runTo !== runs.from) {
+      return 0
+    }
+    this.#runTo = runs.to
+    return this.#runTo - this.#runFrom
   }
 
   /** For what leaves when everything in the journal up to now is durable. */
@@ -115,8 +143,11 @@ export class Outbox {
     const second = this.#empty(this.#behind)
     this.#now = null
     this.#behind = null
-    if (first === null || second === null) return first ?? second
-    return joined(first, second)
+    const own = first === null || second === null ? (first ?? second) : joined(first, second)
+    if (this.#run === null) return own
+    const shared = this.#run.take(this.#runFrom, this.#runTo)
+    this.#forgetRun()
+    return own === null ? shared : joined(shared, own)
   }
 
   /** Nothing that waits for a commit will leave any more. */
@@ -132,7 +163,14 @@ export class Outbox {
 
   discard(): void {
     this.discardHeld()
+    this.#forgetRun()
     this.take()
+  }
+
+  #forgetRun(): void {
+    this.#run = null
+    this.#runFrom = 0
+    this.#runTo = 0
   }
 
   #release(writer: PacketWriter | null): void {

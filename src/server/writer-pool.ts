@@ -4,28 +4,40 @@
  */
 import type { Codec, PacketWriter } from '../protocol/codec.js'
 import type { ProtocolLevel } from '../protocol/packets.js'
+import { SharedRuns } from './shared-run.js'
 
 const IDLE_WRITERS_MAX = 1_024
 
+/** What one codec and protocol level has. */
+interface Shelf {
+  readonly idle: PacketWriter[]
+  readonly runs: SharedRuns
+}
+
 export class WriterPool {
-  readonly #idle = new Map<Codec, PacketWriter[][]>()
+  readonly #shelves = new Map<Codec, Shelf[]>()
 
   take(codec: Codec, protocolLevel: ProtocolLevel): PacketWriter {
-    return this.#stack(codec, protocolLevel).pop() ?? codec.writer(protocolLevel)
+    return this.#shelf(codec, protocolLevel).idle.pop() ?? codec.writer(protocolLevel)
   }
 
   /** @param writer emptied by `take()`. */
   giveBack(codec: Codec, protocolLevel: ProtocolLevel, writer: PacketWriter): void {
-    const stack = this.#stack(codec, protocolLevel)
-    if (stack.length < IDLE_WRITERS_MAX) stack.push(writer)
+    const { idle } = this.#shelf(codec, protocolLevel)
+    if (idle.length < IDLE_WRITERS_MAX) idle.push(writer)
   }
 
-  #stack(codec: Codec, protocolLevel: ProtocolLevel): PacketWriter[] {
-    let stacks = this.#idle.get(codec)
-    if (stacks === undefined) {
-      stacks = [[], [], []]
-      this.#idle.set(codec, stacks)
+  /** What connections of one kind write in common. */
+  runs(codec: Codec, protocolLevel: ProtocolLevel): SharedRuns {
+    return this.#shelf(codec, protocolLevel).runs
+  }
+
+  #shelf(codec: Codec, protocolLevel: ProtocolLevel): Shelf {
+    let shelves = this.#shelves.get(codec)
+    if (shelves === undefined) {
+      shelves = ([3, 4, 5] as const).map((level) => ({ idle: [], runs: new SharedRuns(this, codec, level) }))
+      this.#shelves.set(codec, shelves)
     }
-    return stacks[protocolLevel - 3] as PacketWriter[]
+    return shelves[protocolLevel - 3] as Shelf
   }
 }

@@ -1,8 +1,8 @@
 /**
  * Frames that go out, with the private parts of `ws`, which only this module and `ws-intake.ts` touch. What it gains:
  * [frame header][packets] leave in one buffer and one write, without the option objects, the header buffer and the cork
- * of `ws.send` (several times the rate). The parts are tried once at start (`canWriteFrames`); where they are missing or
- * behave otherwise, `ws.send` does it.
+ * of `ws.send` (several times the rate). The parts are tried once at start (`canWriteFrames`); where they are missing
+ * or behave otherwise, `ws.send` does it.
  */
 import type { IncomingMessage } from 'node:http'
 import { Duplex } from 'node:stream'

@@ -1,6 +1,7 @@
 /**
  * WebSocket: HTTP upgrades in, `TransportSocket`s out. `ws` checks frames, with every limit of it set here; whole
- * messages go around it in `ws-intake.ts`, what leaves is framed in `ws-frames.ts`. Which upgrade is let in is decided in `ws-upgrade.ts`.
+ * messages go around it in `ws-intake.ts`, what leaves is framed in `ws-frames.ts`. Which upgrade is let in is decided
+ * in `ws-upgrade.ts`.
  *
  * A socket is a subclass of ws' WebSocket that overrides `emit`: no listener and no closure exists per connection,
  * which is what keeps an idle session in a few KiB.
@@ -241,7 +242,10 @@ class WsSocket extends WebSocket implements TransportSocket, MessageReader {
   }
 
   #message(data: Buffer, isBinary: boolean): void {
-    if (isBinary) return this.received(data)
+    if (isBinary) {
+      this.received(data)
+      return
+    }
     if (this.#isOver) return
     // [v5 MQTT-6.0.0-1] and conformance/native-protocol.md: binary messages only.
     this.close(CLOSE_UNSUPPORTED_DATA, 'send binary messages, not text')

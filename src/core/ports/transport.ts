@@ -12,7 +12,10 @@ export interface TransportSocket {
   readonly pendingBytes: number
   /** Bytes the operating system has taken so far. Only grows: how a slow peer is told from one that stopped reading. */
   readonly takenBytes: number
-  /** One write to the operating system. The buffer, headroom included, belongs to the transport from now on. */
+  /**
+   * One write to the operating system. The packets stay as they are: others may be sent the same buffer. In the
+   * headroom the transport may put what depends on nothing but the length of the packets.
+   */
   write(written: WrittenBytes): void
   pauseReading(): void
   resumeReading(): void
@@ -28,7 +31,7 @@ export interface TransportSocket {
 
 /** What the shell attaches to a socket. */
 export interface TransportPeer {
-  /** The bytes are not touched again by the transport. WebSocket: one whole message, several for a codec of a stream. */
+  /** The bytes are not touched again by the transport. WebSocket: a message; for a stream codec, maybe several. */
   received(bytes: Uint8Array): void
   ponged(): void
   /** Everything written has been taken by the operating system, after some of it had to wait. */
