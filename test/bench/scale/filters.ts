@@ -1,0 +1,162 @@
+/**
+ * A million wildcard filters: what they cost in memory, and what they cost a publication. The same stream to the same
+ * subscriber, first with ten filters, then with a million; once over few topics (the answers are remembered) and once
+ * over more topics than any cache holds.
+ */
+import type { Figures, RunningBroker, Scenario } from '../scenario.js'
+import { atATime, connected, secondsSince, wait } from './crowd.js'
+import { Line } from './line.js'
+import { connect, isPublish, publish, subscribe } from './mqtt-bytes.js'
+
+const FILTERS = 1_000_000
+const PER_SESSION = 1_000
+const FILTERS_PER_PACKET = 250
+const HOT_TOPICS = 1_000
+const COLD_TOPICS = 200_000
+const WINDOW = 4_096
+const BATCH = 64
+
+/** Half of them of each kind; of a hundred beginnings one has both. */
+function filterOf(index: number): string {
+  if (index % 100 === 99) return index % 200 === 99 ? `a/${index - 1}/#` : `a/${index - 1}/+/x`
+  return index % 200 < 100 ? `a/${index}/+/x` : `a/${index}/#`
+}
+
+interface Stream {
+  readonly line: Line
+  received: number
+}
+
+async function subscriber(broker: RunningBroker, count: number): Promise<Stream> {
+  const stream = { received: 0 } as { line: Line; received: number }
+  stream.line = await connected(
+    {
+      broker,
+      wire: 'mqtt-tcp',
+      onPacket: (data, start) => {
+        if (isPublish(data, start)) stream.received += 1
+      },
+    },
+    'filters-subscriber',
+  )
+  stream.line.send(
+    subscribe(
+      Array.from({ length: count }, (_, index) => filterOf(index)),
+      0,
+    ),
+  )
+  await stream.line.answered(2)
+  return stream
+}
+
+async function hold(broker: RunningBroker, session: number): Promise<void> {
+  const line = await new Line({ broker, wire: 'mqtt-tcp' }).open()
+  line.send(connect(`filters-${session}`, false))
+  await line.answered(1)
+  for (let from = 0; from < PER_SESSION; from += FILTERS_PER_PACKET) {
+    const first = session * PER_SESSION + from
+    line.send(
+      subscribe(
+        Array.from({ length: FILTERS_PER_PACKET }, (_, index) => filterOf(first + index)),
+        0,
+      ),
+    )
+    await line.answered(2 + from / FILTERS_PER_PACKET)
+  }
+}
+
+/** @param topics so many different ones, evenly over the first `begun` filters, which are the subscriber's. */
+async function rate(
+  publisher: Line,
+  stream: Stream,
+  topics: number,
+  begun: number,
+  seconds: number,
+): Promise<{ perSec: number; cpuBegan: number }> {
+  const packets = Array.from({ length: topics }, (_, index) => {
+    const beginning = filterOf(index % begun).split('/')[1]
+    return publish(`a/${beginning}/${Math.floor(index / begun)}/x`, Buffer.alloc(64))
+  })
+  const batches: Buffer[] = []
+  for (let from = 0; from < topics; from += BATCH) batches.push(Buffer.concat(packets.slice(from, from + BATCH)))
+  const base = stream.received
+  let sent = 0
+  let next = 0
+  const began = process.hrtime.bigint()
+  while (secondsSince(began) < seconds) {
+    while (sent - (stream.received - base) < WINDOW) {
+      publisher.send(batches[next] as Buffer)
+      sent += Math.min(BATCH, topics - next * BATCH)
+      next = (next + 1) % batches.length
+    }
+    await new Promise(setImmediate)
+  }
+  const perSec = (stream.received - base) / secondsSince(began)
+  for (let left = 200; left > 0 && stream.received - base < sent; left -= 1) await wait(10)
+  return { perSec, cpuBegan: sent }
+}
+
+async function measure(broker: RunningBroker, scale: number, seconds: number, say: (text: string) => void) {
+  const publisher = await connected({ broker, wire: 'mqtt-tcp' }, 'filters-publisher')
+  const few = await subscriber(broker, 10)
+  await rate(publisher, few, HOT_TOPICS, 10, 3)
+  const hotOf10 = await cost(broker, () => rate(publisher, few, HOT_TOPICS, 10, seconds))
+  const coldOf10 = await cost(broker, () => rate(publisher, few, COLD_TOPICS, 10, seconds))
+  few.line.destroy()
+  await wait(500)
+  const many = await subscriber(broker, 250)
+  const before = broker.usage()
+  const sessions = FILTERS / PER_SESSION / scale
+  await atATime(8, sessions - 1, (index) => hold(broker, index + 1))
+  say(`${sessions * PER_SESSION} filters`)
+  await wait(2_000)
+  const bytes = broker.usage().rssBytes - before.rssBytes
+  const hot = await cost(broker, () => rate(publisher, many, HOT_TOPICS, 250, seconds))
+  const cold = await cost(broker, () => rate(publisher, many, COLD_TOPICS, 250, seconds))
+  many.line.destroy()
+  const values = {
+    shareCold: cold.perSec / coldOf10.perSec,
+    shareHot: hot.perSec / hotOf10.perSec,
+    coldPerSec: cold.perSec,
+    coldPerSecWith10: coldOf10.perSec,
+    hotPerSec: hot.perSec,
+    hotPerSecWith10: hotOf10.perSec,
+    coldMicros: cold.micros,
+    coldMicrosWith10: coldOf10.micros,
+    hotMicros: hot.micros,
+    hotMicrosWith10: hotOf10.micros,
+    rssPerFilterBytes: bytes / ((sessions - 1) * PER_SESSION),
+  }
+  return { values, flaws: [] } satisfies Figures
+}
+
+async function cost(broker: RunningBroker, run: () => Promise<{ perSec: number; cpuBegan: number }>) {
+  const before = broker.usage().cpuSec
+  const { perSec, cpuBegan } = await run()
+  return { perSec, micros: ((broker.usage().cpuSec - before) * 1e6) / cpuBegan }
+}
+
+export const filterScenarios: readonly Scenario[] = [
+  {
+    name: '1 000 000 wildcard filters',
+    isRequired: true,
+    headline: 'shareCold',
+    better: 'higher',
+    about:
+      'A million filters a/{i}/+/x and a/{i}/#, one in a hundred overlapping, a thousand in each session. The rate of ' +
+      'one publisher to one subscriber at QoS 0 as a share of that with ten filters, over 200 000 topics (cold) and ' +
+      '1 000 topics (hot); resident memory for each filter.',
+    entrants: (['tallymq', 'mosquitto'] as const).map((peer) => ({
+      name: peer,
+      broker: { peer },
+      settings: 'MQTT over TCP, QoS 0, 64 bytes',
+      measure: (broker, { scale, seconds, say }) => measure(broker, scale, seconds, say),
+    })),
+    bounds: [
+      { figure: 'shareCold', atLeast: 0.8 },
+      { figure: 'shareHot', atLeast: 0.8 },
+      { figure: 'rssPerFilterBytes', atMost: 500 },
+    ],
+    extraSec: 60,
+  },
+]

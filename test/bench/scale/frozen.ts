@@ -1,0 +1,138 @@
+/**
+ * A thousand subscribers, and what one of them that stops reading does to the latency of the others. Open loop: a
+ * publication is due at a fixed time, and late is late. Before it is measured the frozen one is sent far more than its
+ * socket takes, so that the broker really has to decide what becomes of it.
+ */
+import type { Figures, MeasureOptions, RunningBroker, Scenario } from '../scenario.js'
+import { atATime, connected, percentile, wait } from './crowd.js'
+import { Line } from './line.js'
+import { connect, isPublish, payloadAt, publish, subscribe } from './mqtt-bytes.js'
+
+const SUBSCRIBERS = 1_000
+const PER_SEC = 20
+const FLOOD_BYTES = 32_768
+const FLOOD_MESSAGES = 512
+/** In each phase beside what everybody gets: for the frozen one alone, or for the one that is frozen later. */
+const EXTRA_PER_PUBLICATION = 4
+const PHASES = 3
+
+class Crowd {
+  readonly broker: RunningBroker
+  readonly publisher: Line
+  latencyMs: number[] = []
+  received = 0
+  frozen: Line | null = null
+
+  constructor(broker: RunningBroker, publisher: Line) {
+    this.broker = broker
+    this.publisher = publisher
+  }
+
+  async join(count: number): Promise<void> {
+    await atATime(20, count, async (index) => {
+      const isFirst = index === 0
+      const line = new Line({
+        broker: this.broker,
+        wire: 'mqtt-tcp',
+        onPacket: isFirst ? () => {} : (data, start) => this.#got(data, start),
+      })
+      await line.open()
+      line.send(connect(`frozen-${index}`, false))
+      await line.answered(1)
+      line.send(subscribe(isFirst ? ['frozen/all', 'frozen/one'] : ['frozen/all'], 0))
+      await line.answered(2)
+      if (isFirst) this.frozen = line
+    })
+  }
+
+  #got(data: Buffer, start: number): void {
+    if (!isPublish(data, start)) return
+    const due = data.readDoubleBE(payloadAt(data, start))
+    this.received += 1
+    if (due > 0) this.latencyMs.push(performance.now() - due)
+  }
+
+  async publishFor(seconds: number): Promise<number> {
+    const payload = Buffer.alloc(64)
+    const extra = publish('frozen/one', Buffer.alloc(FLOOD_BYTES))
+    const began = performance.now()
+    const count = Math.floor(seconds * PER_SEC)
+    for (let sent = 0; sent < count; sent += 1) {
+      const due = began + (sent * 1_000) / PER_SEC
+      while (performance.now() < due) await wait(Math.max(0, Math.floor(due - performance.now())))
+      payload.writeDoubleBE(due)
+      const packets = [publish('frozen/all', payload)]
+      for (let index = 0; index < EXTRA_PER_PUBLICATION; index += 1) packets.push(extra)
+      this.publisher.send(Buffer.concat(packets))
+    }
+    await wait(500)
+    return count
+  }
+}
+
+async function measure(broker: RunningBroker, { seconds, scale }: MeasureOptions): Promise<Figures> {
+  const subscribers = Math.ceil(SUBSCRIBERS / scale)
+  const crowd = new Crowd(broker, await connected({ broker, wire: 'mqtt-tcp' }, 'frozen-publisher'))
+  await crowd.join(subscribers)
+  await crowd.publishFor(2)
+  const awake: number[][] = []
+  const frozen: number[][] = []
+  let missing = 0
+  // In turn, so that the machine's moods meet both.
+  for (let phase = 0; phase < 2 * PHASES; phase += 1) {
+    const isFrozen = phase % 2 === 1
+    if (isFrozen) await flood(crowd)
+    else crowd.frozen?.socket.resume()
+    await wait(500)
+    crowd.latencyMs = []
+    crowd.received = 0
+    const count = await crowd.publishFor(seconds / 2)
+    missing += count * (subscribers - 1) - crowd.received
+    ;(isFrozen ? frozen : awake).push(crowd.latencyMs)
+  }
+  const p99 = (phases: number[][]): number =>
+    percentile(
+      phases.map((each) => percentile(each, 0.99)),
+      0.5,
+    )
+  const values = {
+    share: p99(frozen) / p99(awake),
+    frozenP99Ms: p99(frozen),
+    awakeP99Ms: p99(awake),
+    frozenP50Ms: percentile(frozen.flat(), 0.5),
+    awakeP50Ms: percentile(awake.flat(), 0.5),
+    anonMiB: broker.usage().anonBytes / 1_048_576,
+  }
+  return { values, flaws: missing === 0 ? [] : [`${missing} deliveries to the others missing`] }
+}
+
+/** Sixteen megabytes, to one who does not read. */
+async function flood(crowd: Crowd): Promise<void> {
+  crowd.frozen?.socket.pause()
+  const packet = publish('frozen/one', Buffer.alloc(FLOOD_BYTES))
+  for (let sent = 0; sent < FLOOD_MESSAGES; sent += 8) {
+    crowd.publisher.send(Buffer.concat(new Array(8).fill(packet)))
+    await wait(2)
+  }
+  await wait(300)
+}
+
+export const frozenScenarios: readonly Scenario[] = [
+  {
+    name: 'one frozen subscriber among 1 000',
+    isRequired: true,
+    headline: 'share',
+    better: 'lower',
+    about:
+      'A thousand subscribers, 20 publications a second to all of them at QoS 0 on a fixed timetable, and 2.6 MB/s more ' +
+      'for one of them. p99 of the others while that one does not read, as a share of p99 while it does; phases in turn.',
+    entrants: (['tallymq', 'mosquitto', 'aedes', 'nats'] as const).map((peer) => ({
+      name: peer,
+      broker: { peer },
+      settings: 'MQTT over TCP, QoS 0, 64 bytes',
+      measure,
+    })),
+    bounds: [{ figure: 'share', atMost: 1.2 }],
+    extraSec: 30,
+  },
+]
