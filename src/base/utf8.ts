@@ -2,22 +2,30 @@
  * UTF-8 both ways, fast on Node (Buffer's native methods) and correct in a browser (TextEncoder). Strict: what is not
  * well-formed UTF-8 decodes to undefined, because a topic that was silently repaired is another topic.
  */
-interface NodeBuffer extends Uint8Array {
-  utf8Write(text: string, offset: number, length: number): number
-  utf8Slice(start: number, end: number): string
-  latin1Slice(start: number, end: number): string
-}
 interface NodeBufferStatic {
-  from(buffer: ArrayBufferLike, offset: number, length: number): NodeBuffer
   byteLength(text: string): number
+  readonly prototype: { latin1Slice?(this: Uint8Array, start: number, end: number): string }
 }
 
 const nodeBuffer = (globalThis as unknown as { Buffer?: NodeBufferStatic }).Buffer
+/**
+ * Takes any Uint8Array. Adding up characters makes a rope of what has 13 or more of them, which costs three times as
+ * much by the time it has been looked up in a Map, and its pieces stay in memory.
+ */
+const latin1Slice = nodeBuffer?.prototype.latin1Slice
 const encoder = new TextEncoder()
 const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 export function utf8Encode(text: string): Uint8Array {
-  return encoder.encode(text)
+  const { length } = text
+  if (length > 48) return encoder.encode(text)
+  const bytes = new Uint8Array(length)
+  for (let index = 0; index < length; index += 1) {
+    const unit = text.charCodeAt(index)
+    if (unit > 0x7f) return encoder.encode(text)
+    bytes[index] = unit
+  }
+  return bytes
 }
 
 export function utf8ByteLength(text: string): number {
@@ -42,13 +50,11 @@ export function utf8Write(text: string, target: Uint8Array, offset: number): num
 
 /** @returns undefined when `bytes[start, end)` is not well-formed UTF-8. U+0000 is not looked for here. */
 export function utf8Decode(bytes: Uint8Array, start: number, end: number): string | undefined {
-  const length = end - start
-  if (length <= 24) {
+  if (latin1Slice !== undefined) {
+    if (isAscii(bytes, start, end)) return latin1Slice.call(bytes, start, end)
+  } else if (end - start <= 24) {
     const text = asciiDecode(bytes, start, end)
     if (text !== undefined) return text
-  }
-  if (nodeBuffer !== undefined && isAscii(bytes, start, end)) {
-    return nodeBuffer.from(bytes.buffer, bytes.byteOffset + start, length).latin1Slice(0, length)
   }
   try {
     return strictDecoder.decode(bytes.subarray(start, end))
