@@ -342,7 +342,7 @@ function resumeSession(state: BrokerState, connection: ClientConnection, session
   if (session.inflight.size > 0) connection.resend = session.inflight.inOrder()
   const pending = session.retainedPending
   if (pending !== null && pending.size > 0) {
-    for (const subscription of session.subscriptions.values()) {
+    for (const subscription of session.subscriptions) {
       if (pending.has(subscription.subscriptionNumber)) startRetained(state, connection, subscription)
     }
   }

@@ -15,11 +15,14 @@ export interface ChunkLoader {
   loadChunk(chunk: number): readonly Copy[]
 }
 
+/** Of most sessions most of the time: two objects less for each. */
+const NO_COPIES = new Ring<Copy>()
+
 export class DeliveryQueue {
   /** Copies that go from `back` to `front` at a time; what is in `front` stays in memory. */
   readonly #windowCopies: number
-  readonly #front = new Ring<Copy>()
-  readonly #back = new Ring<Copy>()
+  #front = NO_COPIES
+  #back = NO_COPIES
   /** Chunks on disk, or on their way there: [firstChunk, nextChunk). */
   firstChunk = 1
   nextChunk = 1
@@ -47,6 +50,7 @@ export class DeliveryQueue {
 
   push(copy: Copy): void {
     this.#byteLength += copy.byteLength
+    if (this.#back === NO_COPIES) this.#back = new Ring()
     this.#back.push(copy)
   }
 
@@ -64,6 +68,7 @@ export class DeliveryQueue {
   }
 
   #refill(loader: ChunkLoader): void {
+    if (this.#front === NO_COPIES) this.#front = new Ring()
     if (this.#coldCount > 0) {
       const chunk = this.firstChunk
       const copies = this.#spilling?.get(chunk) ?? loader.loadChunk(chunk)
@@ -115,6 +120,7 @@ export class DeliveryQueue {
   /** From a session row. */
   restore(front: readonly Copy[], firstChunk: number, nextChunk: number, coldCount: number, byteLength: number): void {
     assert(this.isEmpty, 'a queue is restored once')
+    if (front.length > 0 && this.#front === NO_COPIES) this.#front = new Ring()
     for (const copy of front) this.#front.push(copy)
     this.firstChunk = firstChunk
     this.nextChunk = nextChunk

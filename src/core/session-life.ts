@@ -222,7 +222,7 @@ export function applyEnded(state: BrokerState, session: Session): void {
   clearWill(state, session)
   for (const { packetId } of session.inflight.inOrder()) session.removeInflight(packetId)
   for (const packetId of [...session.receipts]) session.removeReceipt(packetId)
-  for (const { shareName, topicFilter } of [...session.subscriptions.values()]) {
+  for (const { shareName, topicFilter } of [...session.subscriptions]) {
     if (shareName !== null) session.rememberShare(shareName, topicFilter, Number.POSITIVE_INFINITY)
     session.removeSubscription(shareName, topicFilter)
     state.tree.remove(session, shareName, topicFilter)

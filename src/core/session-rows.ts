@@ -67,8 +67,8 @@ function sessionRow(session: Session, record: number): Uint8Array {
   writeWill(writer, session.will)
   writer.varint(session.nextDeliverySequence)
   writer.varint(session.nextSubscriptionNumber)
-  writer.varint(session.subscriptions.size)
-  for (const subscription of session.subscriptions.values()) {
+  writer.varint(session.subscriptionCount)
+  for (const subscription of session.subscriptions) {
     const isRetainedPending = session.retainedPending?.has(subscription.subscriptionNumber) ?? false
     writeSubscription(writer, { ...subscription, isRetainedPending })
   }

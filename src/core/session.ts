@@ -31,7 +31,7 @@ export type Inflight = Pick<InflightTable, 'size' | 'get' | 'has' | 'inOrder'>
 
 const NO_RECEIPTS: PacketIds = new PacketIdSet()
 const NO_INFLIGHT: Inflight = new InflightTable()
-const NO_SUBSCRIPTIONS: ReadonlyMap<string, SessionSubscription> = new Map()
+const NO_SUBSCRIPTIONS: readonly SessionSubscription[] = []
 
 export class Session {
   readonly number: number
@@ -56,7 +56,8 @@ export class Session {
   readonly queue: DeliveryQueue
   nextDeliverySequence = 1
   nextSubscriptionNumber = 1
-  #subscriptions: Map<string, SessionSubscription> | null = null
+  /** Most sessions have one: a Map for it would cost more than all the rest of it. */
+  #subscriptions: SessionSubscription | Map<string, SessionSubscription> | null = null
   #inflight: InflightTable | null = null
   #receipts: PacketIdSet | null = null
   #nextPacketId = 1
@@ -81,8 +82,16 @@ export class Session {
     this.queue = new DeliveryQueue(windowCopies)
   }
 
-  get subscriptions(): ReadonlyMap<string, SessionSubscription> {
-    return this.#subscriptions ?? NO_SUBSCRIPTIONS
+  /** In the order in which they came. */
+  get subscriptions(): Iterable<SessionSubscription> {
+    const held = this.#subscriptions
+    if (held === null) return NO_SUBSCRIPTIONS
+    return held instanceof Map ? held.values() : [held]
+  }
+  get subscriptionCount(): number {
+    const held = this.#subscriptions
+    if (held === null) return 0
+    return held instanceof Map ? held.size : 1
   }
   get inflight(): Inflight {
     return this.#inflight ?? NO_INFLIGHT
@@ -92,22 +101,33 @@ export class Session {
   }
 
   setSubscription(subscription: SessionSubscription): void {
-    this.#subscriptions ??= new Map()
-    this.#subscriptions.set(subscriptionKey(subscription.shareName, subscription.topicFilter), subscription)
+    const held = this.#subscriptions
+    if (held instanceof Map) held.set(keyOf(subscription), subscription)
+    else if (held === null || keyOf(held) === keyOf(subscription)) this.#subscriptions = subscription
+    else {
+      this.#subscriptions = new Map([
+        [keyOf(held), held],
+        [keyOf(subscription), subscription],
+      ])
+    }
     if (subscription.subscriptionNumber >= this.nextSubscriptionNumber) {
       this.nextSubscriptionNumber = subscription.subscriptionNumber + 1
     }
   }
 
   removeSubscription(shareName: string | null, topicFilter: string): SessionSubscription | undefined {
-    const key = subscriptionKey(shareName, topicFilter)
-    const subscription = this.#subscriptions?.get(key)
-    if (subscription !== undefined) this.#subscriptions?.delete(key)
+    const subscription = this.findSubscription(shareName, topicFilter)
+    if (subscription === undefined) return undefined
+    if (this.#subscriptions instanceof Map) this.#subscriptions.delete(subscriptionKey(shareName, topicFilter))
+    else this.#subscriptions = null
     return subscription
   }
 
   findSubscription(shareName: string | null, topicFilter: string): SessionSubscription | undefined {
-    return this.#subscriptions?.get(subscriptionKey(shareName, topicFilter))
+    const held = this.#subscriptions
+    if (held === null) return undefined
+    if (held instanceof Map) return held.get(subscriptionKey(shareName, topicFilter))
+    return held.topicFilter === topicFilter && held.shareName === shareName ? held : undefined
   }
 
   /**
@@ -177,6 +197,10 @@ export class Session {
     if (this.isConnected || this.sessionExpiryIntervalSec === 0xffff_ffff) return Number.POSITIVE_INFINITY
     return this.disconnectedAtMs + this.sessionExpiryIntervalSec * 1_000
   }
+}
+
+function keyOf({ shareName, topicFilter }: SessionSubscription): string {
+  return subscriptionKey(shareName, topicFilter)
 }
 
 function subscriptionKey(shareName: string | null, topicFilter: string): string {

@@ -98,7 +98,7 @@ function subscribe(
   }
   const existing = session.findSubscription(parsed.shareName, parsed.topicFilter)
   const { subscriptionsPerSessionMax } = state.limits
-  if (existing === undefined && session.subscriptions.size >= subscriptionsPerSessionMax) {
+  if (existing === undefined && session.subscriptionCount >= subscriptionsPerSessionMax) {
     const detail = `a session has at most ${subscriptionsPerSessionMax} subscriptions here`
     return { reasonCode: ReasonCode.QUOTA_EXCEEDED, detail }
   }

@@ -22,7 +22,7 @@ function describeSession(state: BrokerState, session: Session): object {
     clientId: session.clientId,
     hasEnded: session.hasEnded,
     expiry: session.sessionExpiryIntervalSec,
-    subscriptions: [...session.subscriptions.values()].map(describeSubscription).sort(),
+    subscriptions: [...session.subscriptions].map(describeSubscription).sort(),
     retainedPending: [...(session.retainedPending ?? [])].sort(),
     receipts: [...session.receipts].sort((a, b) => a - b),
     inflight: session.inflight.inOrder().map((copy) => {

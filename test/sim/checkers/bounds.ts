@@ -6,7 +6,7 @@ export interface BoundedSession {
   readonly queue: { readonly count: number; readonly byteLength: number }
   readonly inflight: { readonly size: number }
   readonly receipts: { readonly size: number }
-  readonly subscriptions: { readonly size: number }
+  readonly subscriptionCount: number
 }
 export interface BoundedBroker {
   readonly sessions: ReadonlyMap<string, BoundedSession>
@@ -23,12 +23,12 @@ export function boundsHold(broker: BoundedBroker, limits: BrokerLimits): string[
   const hold = (what: string, value: number, bound: number) => {
     if (value > bound) found.push(`${what}: ${value} is above ${bound}`)
   }
-  for (const { clientId, queue, inflight, receipts, subscriptions } of broker.sessions.values()) {
+  for (const { clientId, queue, inflight, receipts, subscriptionCount } of broker.sessions.values()) {
     hold(`messages queued for ${clientId}`, queue.count, limits.queueMessagesMax)
     hold(`bytes queued for ${clientId}`, queue.byteLength, limits.queueBytesMax)
     hold(`copies in flight to ${clientId}`, inflight.size, limits.inflightMax)
     hold(`QoS 2 receipts of ${clientId}`, receipts.size, limits.receiveMaximum)
-    hold(`subscriptions of ${clientId}`, subscriptions.size, limits.subscriptionsPerSessionMax)
+    hold(`subscriptions of ${clientId}`, subscriptionCount, limits.subscriptionsPerSessionMax)
   }
   for (const { link, outstanding } of broker.connections) {
     hold('bytes buffered for one connection', link.bufferedBytes, limits.outputBufferBytesMax + LAST_PACKETS_BYTES)

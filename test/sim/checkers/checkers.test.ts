@@ -224,7 +224,7 @@ t.test('bounds: each of them', async (t) => {
           queue: { count: size, byteLength: size * 100 },
           inflight: { size },
           receipts: { size },
-          subscriptions: { size: size * 1_000 },
+          subscriptionCount: size * 1_000,
         },
       ],
     ]),
