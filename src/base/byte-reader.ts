@@ -43,6 +43,13 @@ export class ByteReader {
     return value
   }
 
+  /** Past bytes or text that nobody asks for. */
+  skip(): void {
+    const length = this.varint()
+    assert(this.#at + length <= this.#bytes.length, 'stored bytes end too early')
+    this.#at += length
+  }
+
   text(): string {
     const length = this.varint()
     assert(this.#at + length <= this.#bytes.length, 'stored bytes end too early')

@@ -15,7 +15,7 @@ import { openMessage, type Publishing } from './publish.js'
 import type { RetainedWalk } from './retained-tree.js'
 import type { Session, SessionSubscription } from './session.js'
 import type { BrokerState } from './state.js'
-import { readBody, type StoredBody, writeBody } from './stored-body.js'
+import { readBody, readContent, type StoredBody, writeBody } from './stored-body.js'
 import { topicKey } from './store-keys.js'
 
 export interface RetainedMessage {
@@ -131,11 +131,16 @@ export function readRetainedRow(row: Uint8Array): { record: number; body: Stored
   return read
 }
 
-function bodyOf(state: BrokerState, message: RetainedMessage): StoredBody {
+/** The topic name is known, and not read again: a new subscriber may want a million of them. */
+function contentOf(state: BrokerState, message: RetainedMessage): Pick<StoredBody, 'payload' | 'properties'> {
   if (message.body !== null) return message.body
   const row = state.ports.store.get('retained', topicKey(message.topicName))
   if (row === undefined) throw new StoreError('STORE_CORRUPT', 'a retained message is known but not stored')
-  return readRetainedRow(row).body
+  const reader = new ByteReader(row)
+  reader.varint()
+  const content = readContent(reader)
+  assert(reader.isAtEnd, 'the row of a retained message is read to its end')
+  return content
 }
 
 /**
@@ -227,7 +232,8 @@ function sendRetained(
     clearRetained(state, message.topicName)
     return
   }
-  const { payload, properties, topicName } = bodyOf(state, message)
+  const { topicName } = message
+  const { payload, properties } = contentOf(state, message)
   const qos = Math.min(message.qos, subscription.qos)
   const identifiers = subscription.subscriptionIdentifier === 0 ? null : [subscription.subscriptionIdentifier]
   if (qos === 0) {

@@ -32,6 +32,15 @@ export function readBody(reader: ByteReader): StoredBody {
   return { topicName, payload, qos, expiresAtMs, properties: readProperties(reader) }
 }
 
+/** What a body has that is not known from elsewhere already. */
+export function readContent(reader: ByteReader): Pick<StoredBody, 'payload' | 'properties'> {
+  reader.skip()
+  const payload = reader.bytes()
+  reader.u8()
+  reader.varint()
+  return { payload, properties: readProperties(reader) }
+}
+
 export function readQoS(value: number): QoS {
   assert(value === 0 || value === 1 || value === 2, 'stored QoS is 0, 1 or 2')
   return value

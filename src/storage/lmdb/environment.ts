@@ -14,11 +14,14 @@
  * Writes run on libuv's thread pool, beside password hashes, DNS and files: with many of those, start the process with
  * UV_THREADPOOL_SIZE=8 or more, or a commit waits for a free thread.
  */
-import { type Database, open, type RootDatabase } from 'lmdb'
+import { type Database, open, type RootDatabase, type Transaction } from 'lmdb'
 import { STORE_TABLES, type StoreTable } from '../../core/ports/store.js'
 
 export type Durability = 'flush' | 'os' | 'memory'
-export type LmdbTable = Database<Uint8Array, Uint8Array>
+export interface LmdbTable extends Database<Uint8Array, Uint8Array> {
+  /** The bytes are LMDB's, until it is asked again; its own declaration forgets the second parameter. */
+  getBinaryFast(key: Uint8Array, options?: { readonly transaction: Transaction }): Buffer | undefined
+}
 
 export interface Environment {
   readonly root: RootDatabase<Uint8Array, Uint8Array>
@@ -54,6 +57,6 @@ export function openEnvironment(directory: string, durability: Durability, mapSi
   }
   const root = open<Uint8Array, Uint8Array>(settings)
   const tables = {} as Record<StoreTable, LmdbTable>
-  for (const name of STORE_TABLES) tables[name] = root.openDB<Uint8Array, Uint8Array>(name, binary)
+  for (const name of STORE_TABLES) tables[name] = root.openDB<Uint8Array, Uint8Array>(name, binary) as LmdbTable
   return { root, tables }
 }

@@ -23,10 +23,15 @@ export function writeFrame(key: Uint8Array, value: Uint8Array, target: Uint8Arra
   target.set(value, offset + FRAME_BYTES)
 }
 
-/** @returns the value, a view into `framed`. @throws StoreError STORE_CORRUPT. */
-export function readFrame(table: StoreTable, key: Uint8Array, framed: Uint8Array): Uint8Array {
+/** @throws StoreError STORE_CORRUPT. */
+export function checkFrame(table: StoreTable, key: Uint8Array, framed: Uint8Array): void {
   const reason = damageOf(key, framed)
   if (reason !== null) throw corruptRow(table, key, reason, { row: { table, key: key.slice() } })
+}
+
+/** @returns the value, a view into `framed`. @throws StoreError STORE_CORRUPT. */
+export function readFrame(table: StoreTable, key: Uint8Array, framed: Uint8Array): Uint8Array {
+  checkFrame(table, key, framed)
   return new Uint8Array(framed.buffer, framed.byteOffset + FRAME_BYTES, framed.length - FRAME_BYTES)
 }
 
