@@ -86,7 +86,7 @@ async function measure(broker: RunningBroker, { seconds, scale }: MeasureOptions
     await wait(500)
     crowd.latencyMs = []
     crowd.received = 0
-    const count = await crowd.publishFor(seconds / 2)
+    const count = await crowd.publishFor(seconds)
     missing += count * (subscribers - 1) - crowd.received
     ;(isFrozen ? frozen : awake).push(crowd.latencyMs)
   }
@@ -133,6 +133,6 @@ export const frozenScenarios: readonly Scenario[] = [
       measure,
     })),
     bounds: [{ figure: 'share', atMost: 1.2 }],
-    extraSec: 30,
+    extraSec: 45,
   },
 ]
