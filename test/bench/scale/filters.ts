@@ -162,7 +162,7 @@ export const filterScenarios: readonly Scenario[] = [
     headline: 'shareCold',
     better: 'higher',
     about:
-      'A million filters a/{i}/+/x and a/{i}/#, one in a hundred overlapping, a thousand in each session. The rate of ' +
+      'A million filters a/{i}/+/x and a/{i}/#, one in a hundred overlapping, a thousand a session. The rate of ' +
       'one publisher to one subscriber at QoS 0 as a share of that with ten filters, over 200 000 topics (cold) and ' +
       '1 000 topics (hot); resident memory for each filter.',
     entrants: (['tallymq', 'mosquitto'] as const).map((peer) => ({

@@ -124,8 +124,8 @@ export const frozenScenarios: readonly Scenario[] = [
     headline: 'share',
     better: 'lower',
     about:
-      'A thousand subscribers, 20 publications a second to all of them at QoS 0 on a fixed timetable, and 2.6 MB/s more ' +
-      'for one of them. p99 of the others while that one does not read, as a share of p99 while it does; phases in turn.',
+      'A thousand subscribers, 20 publications a second to all at QoS 0 on a fixed timetable, and 2.6 MB/s more ' +
+      'for one of them. p99 of the others while it does not read, as a share of p99 while it does; phases in turn.',
     entrants: (['tallymq', 'mosquitto', 'aedes', 'nats'] as const).map((peer) => ({
       name: peer,
       broker: { peer },

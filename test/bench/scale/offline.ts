@@ -51,7 +51,7 @@ export const offlineScenarios: readonly Scenario[] = [
     headline: 'storedPerSec',
     better: 'higher',
     about:
-      'QoS 1, 64 bytes, one publisher with 256 on their way, a thousand durable sessions that are offline. Deliveries ' +
+      'QoS 1, 64 bytes, one publisher with 256 on their way, a thousand durable sessions offline. Deliveries ' +
       'count when the publication is acknowledged. Two of the sessions come back and get everything in order.',
     entrants: [
       entrant('tallymq', 'durable', 'flushed before PUBACK'),

@@ -101,7 +101,7 @@ function scenario(name: string, about: string, backlog: Backlog, isRequired: boo
 export const restartScenarios: readonly Scenario[] = [
   scenario(
     'restart, 100 000 sessions',
-    'A million messages of 64 bytes for a hundred thousand offline sessions, SIGKILL, start, one publication at QoS 1. ' +
+    'A million messages of 64 bytes for 100 000 offline sessions, SIGKILL, start, one publication at QoS 1. ' +
       'The time counts from the start of the process. A thousand of the sessions then get what is theirs.',
     { sessions: 100_000, messages: 1_000_000, payloadBytes: 64, sessionsDrained: 1_000 },
     true,

@@ -130,7 +130,7 @@ export const retainedScenarios: readonly Scenario[] = [
     headline: 'seconds',
     better: 'lower',
     about:
-      'A million retained topics of 64 bytes, then one subscriber of # at QoS 0. Another client pings meanwhile, every ' +
+      'A million retained topics of 64 bytes, then a subscriber of # at QoS 0. Another client pings meanwhile, every ' +
       '3 ms or as soon as it is answered.',
     entrants: (['tallymq', 'mosquitto', 'aedes'] as const).map((peer) => ({
       name: peer,
