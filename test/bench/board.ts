@@ -72,10 +72,11 @@ export interface Verdict {
 
 /** @returns null for a bound to a peer that was not measured. */
 export function verdictOf(result: ScenarioResult, bound: Bound): Verdict | null {
-  const [ours] = result.entrants
+  const ours = result.entrants.find(({ name }, index) => (bound.of === undefined ? index === 0 : name === bound.of))
   const theirs = result.entrants.find(({ name }) => name === bound.times)
   if (ours === undefined || (bound.times !== undefined && theirs === undefined)) return null
-  const measured = theirs === undefined ? spreadOf(ours, bound.figure) : ratioTo(result, theirs, bound.figure)
+  const figures = figuresOf(ours, bound.figure)
+  const measured = theirs === undefined ? spreadOf(ours, bound.figure) : ratio(figures, figuresOf(theirs, bound.figure))
   const isLimited = isGeneratorBound(ours) || (theirs !== undefined && isGeneratorBound(theirs))
   if (measured === null) return { bound, measured, isMet: null, isLimited }
   const { atLeast = Number.NEGATIVE_INFINITY, atMost = Number.POSITIVE_INFINITY } = bound

@@ -78,14 +78,15 @@ const mosquitto: Recipe = {
 const nats: Recipe = {
   wsPath: '/mqtt',
   nativePath: null,
-  command(_choice, data, { mqttPort, wsPort }) {
+  command({ keeping = 'memory' }, data, { mqttPort, wsPort }) {
+    const isInMemory = keeping === 'memory'
     const file = join(data, 'nats.conf')
     const lines = [
       'host: 127.0.0.1',
       'port: -1',
       'server_name: bench',
       `jetstream { store_dir: "${data}" }`,
-      `mqtt { host: 127.0.0.1, port: ${mqttPort}, max_ack_pending: 65535, consumer_memory_storage: true }`,
+      `mqtt { host: 127.0.0.1, port: ${mqttPort}, max_ack_pending: 32767, consumer_memory_storage: ${isInMemory} }`,
       `websocket { host: 127.0.0.1, port: ${wsPort}, no_tls: true }`,
     ]
     writeFileSync(file, `${lines.join('\n')}\n`)
@@ -113,7 +114,7 @@ const RECIPES: Readonly<Record<PeerName, Recipe>> = {
 export const PEER_SETTINGS: Readonly<Record<PeerName, string>> = {
   tallymq: 'as it comes: store lmdb, durability flush, ledger on',
   mosquitto: [...MOSQUITTO_COMMON, ...MOSQUITTO_SETTINGS.memory].join('; '),
-  nats: 'QoS 1 in JetStream, unsynced (2.9 has no sync_interval); max_ack_pending 65535; consumer_memory_storage true',
+  nats: 'QoS 1 in JetStream on files, unsynced (2.9 cannot); max_ack_pending 32767; consumers in memory, or durable',
   aedes: 'in memory, concurrency 10000, queueLimit 1000000; `ws` as its README sets it up',
   relay: '`ws.send` per message and subscriber, and nothing else',
 }

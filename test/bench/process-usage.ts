@@ -27,6 +27,13 @@ export function writesOf(pid: number): number {
   return field(readFileSync(`/proc/${pid}/io`, 'latin1'), 'syscw')
 }
 
+/** Of all cores and processes, and what the machine's own host took away. Counted in hundredths of a second. */
+export function machineBusySec(): number {
+  const ticks = readFileSync('/proc/stat', 'latin1').split('\n', 1)[0]?.trim().split(/\s+/).slice(1).map(Number) ?? []
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softIrq = 0, steal = 0] = ticks
+  return (user + nice + system + irq + softIrq + steal) / 100
+}
+
 export function usageOf(pid: number): Usage {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1')
   return {

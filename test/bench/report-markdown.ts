@@ -1,43 +1,6 @@
 /** The scoreboard as Markdown: the bounds first, then every scenario with all its figures. Pure. */
-import {
-  type Board,
-  type EntrantResult,
-  flawsOf,
-  isGeneratorBound,
-  ratioTo,
-  type ScenarioResult,
-  spreadOf,
-  type Verdict,
-  verdictOf,
-} from './board.js'
-import type { Spread } from './statistics.js'
-
-/** Three digits that mean something, thousands apart. */
-export function number(value: number): string {
-  if (!Number.isFinite(value)) return '–'
-  const rounded = value === 0 ? 0 : Number(value.toPrecision(3))
-  const [whole = '', fraction] = String(rounded).split('.')
-  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ' ')
-  return fraction === undefined ? grouped : `${grouped}.${fraction}`
-}
-
-export function ofSpread(value: Spread | null): string {
-  if (value === null) return 'void'
-  return value.min === value.max
-    ? number(value.median)
-    : `${number(value.median)} (${number(value.min)}…${number(value.max)})`
-}
-
-export function wantedOf({ bound }: Verdict): string {
-  const limit =
-    bound.atLeast === undefined ? `at most ${number(bound.atMost ?? 0)}` : `at least ${number(bound.atLeast)}`
-  return bound.times === undefined ? `${bound.figure} ${limit}` : `${bound.figure} ${limit} × ${bound.times}`
-}
-
-export function answerOf({ isMet, isLimited }: Verdict): string {
-  const answer = isMet === null ? 'void' : isMet ? 'yes' : 'NO'
-  return isLimited ? `${answer}, generator-bound` : answer
-}
+import { type Board, flawsOf, isGeneratorBound, type ScenarioResult, spreadOf } from './board.js'
+import { figureNames, ofSpread, ratioText, verdictRows } from './report-text.js'
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
@@ -46,49 +9,29 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 }
 
 export function verdictTable(board: Board): string {
-  const rows = board.results.flatMap((result) =>
-    result.scenario.bounds.flatMap((bound) => {
-      const verdict = verdictOf(result, bound)
-      if (verdict === null) return []
-      return [[result.scenario.name, wantedOf(verdict), ofSpread(verdict.measured), answerOf(verdict)]]
-    }),
-  )
-  return table(['scenario', 'wanted', 'measured', 'shown'], rows)
-}
-
-/** Every figure any entrant has, the headline first. */
-export function figureNames({ scenario, entrants }: ScenarioResult): string[] {
-  const names = new Set([scenario.headline])
-  for (const { runs } of entrants)
-    for (const run of runs) for (const name of Object.keys(run?.values ?? {})) names.add(name)
-  return [...names]
+  return table(['scenario', 'wanted', 'measured', 'shown'], verdictRows(board))
 }
 
 function section(result: ScenarioResult): string {
   const { scenario, entrants } = result
   const names = figureNames(result)
-  const ratioText = (entrant: EntrantResult, index: number): string =>
-    index === 0 ? '1' : ofSpread(ratioTo(result, entrant, scenario.headline))
   const rows = entrants.map((entrant, index) => {
     const mark = isGeneratorBound(entrant) ? ' (generator-bound)' : ''
-    return [
-      `${entrant.name}${mark}`,
-      ratioText(entrant, index),
-      ...names.map((name) => ofSpread(spreadOf(entrant, name))),
-    ]
+    const ratio = index === 0 ? '1' : ratioText(result, entrant)
+    return [`${entrant.name}${mark}`, ratio, ...names.map((name) => ofSpread(spreadOf(entrant, name)))]
   })
-  const flaws = entrants.flatMap((entrant) => flawsOf(entrant).map((flaw) => `- **${entrant.name}**, ${flaw}`))
   const settings = entrants.map(({ name, settings }) => `- ${name}: ${settings}`)
-  const parts = [`### ${scenario.name}`, scenario.about, table(['', 'ours ÷ it', ...names], rows), settings.join('\n')]
-  return [...parts, ...(flaws.length > 0 ? [`Void runs:\n\n${flaws.join('\n')}`] : [])].join('\n\n')
+  const flaws = entrants.flatMap((entrant) => flawsOf(entrant).map((flaw) => `- **void**: ${entrant.name}, ${flaw}`))
+  const figures = table(['', 'ours ÷ it', ...names], rows)
+  return [`### ${scenario.name}`, scenario.about, figures, [...settings, ...flaws].join('\n')].join('\n\n')
 }
 
-export function provenance(board: Board): string {
+function provenance(board: Board): string {
   const skipped = board.skipped.map((reason) => `- not measured: ${reason}`)
   const brokers = board.brokers.map(({ name, settings }) => `- ${name}: ${settings}`)
   return [
-    `Commit ${board.commit}, ${board.date}, ${board.machine}. \`${board.command}\``,
-    `Medians of ${board.rounds} interleaved rounds, (min…max) behind them; ratios are taken within a round.`,
+    `Commit ${board.commit}, ${board.date}, ${board.machine}.`,
+    `\`${board.command}\`: medians of ${board.rounds} rounds, (min…max) behind them; ratios within a round.`,
     [...brokers, ...skipped].join('\n'),
   ].join('\n\n')
 }
@@ -96,4 +39,27 @@ export function provenance(board: Board): string {
 export function markdownReport(board: Board): string {
   const parts = ['# Scoreboard', provenance(board), '## What must be shown', verdictTable(board), '## Every scenario']
   return `${[...parts, ...board.results.map(section)].join('\n\n')}\n`
+}
+
+/** Every scenario in one row, for the page of results: who measured what of whom. */
+export function recordText(board: Board): string {
+  const rows = board.results.map((result) => {
+    const { scenario, entrants } = result
+    const [ours, ...others] = entrants
+    const told = others.map((entrant) => {
+      const figure = ofSpread(spreadOf(entrant, scenario.headline))
+      return `${entrant.name} ${figure}, ratio ${ratioText(result, entrant)}`
+    })
+    const first = ours === undefined ? '–' : ofSpread(spreadOf(ours, scenario.headline))
+    return [scenario.name, `${scenario.headline} ${first}`, told.join('; ')]
+  })
+  const every = table(['scenario', 'ours', 'beside it'], rows)
+  return `${[`## ${board.commit}`, provenance(board), verdictTable(board), every].join('\n\n')}\n`
+}
+
+/** The newest first; a commit that is measured again replaces what was there of it. */
+export function withRecord(page: string, board: Board): string {
+  const [intro = '', ...records] = page.split(/^(?=## )/m)
+  const others = records.filter((record) => !record.startsWith(`## ${board.commit}\n`))
+  return `${[`${intro.trimEnd()}\n`, recordText(board), ...others.map((record) => `${record.trimEnd()}\n`)].join('\n')}`
 }

@@ -13,7 +13,7 @@ export interface Plan {
 }
 
 /** Start and end of a broker and a generator. */
-const AROUND_SEC = 2
+const AROUND_SEC = 1
 
 function secondsOf({ extraSec, isOneDeed = false }: Scenario, { seconds, warmupSec }: MeasureOptions): number {
   return extraSec + AROUND_SEC + (isOneDeed ? 0 : seconds + warmupSec)

@@ -82,10 +82,12 @@ export interface Entrant {
   measure(broker: RunningBroker, options: MeasureOptions): Promise<Figures>
 }
 
-/** What a scenario must show: our figure, or its ratio to that of another entrant. */
+/** What a scenario must show: a figure, or its ratio to that of another entrant. */
 export interface Bound {
   readonly figure: string
-  /** The other entrant; left out: our figure itself. */
+  /** Whose figure; left out: that of the first entrant. */
+  readonly of?: string
+  /** The other entrant; left out: the figure itself. */
   readonly times?: string
   readonly atLeast?: number
   readonly atMost?: number

@@ -29,12 +29,6 @@ export async function startTally({
   return target
 }
 
-export async function startScript(name, script, core = 0) {
-  const target = await start(name, [join(HERE, script)], core)
-  target.port = target.ready.port
-  return target
-}
-
 async function start(name, nodeCommand, core, environment = {}) {
   const startedAt = process.hrtime.bigint()
   const child = spawn('taskset', ['-c', String(core), process.execPath, ...nodeCommand], {
@@ -76,25 +70,4 @@ export function usage(pid) {
     rssBytes: kilobytes('VmRSS'),
     anonBytes: kilobytes('RssAnon'),
   }
-}
-
-/** Runs the load generator on the other core. @returns its JSON line. */
-export function generate(args, core = 1) {
-  const child = spawn('taskset', ['-c', String(core), process.execPath, join(HERE, 'generator.mjs'), ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  return new Promise((resolve, reject) => {
-    let text = ''
-    child.stdout.on('data', (chunk) => {
-      text += chunk
-    })
-    child.once('exit', (code) =>
-      code === 0 ? resolve(JSON.parse(text)) : reject(new Error(`generator exited ${code}`)),
-    )
-  })
-}
-
-export function median(numbers) {
-  const sorted = [...numbers].sort((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)]
 }

@@ -31,23 +31,6 @@ export const native = {
         : Buffer.concat([head, name, bin, Buffer.alloc(size)])
     return { bytes, packetIdAt: qos === 0 ? -1 : 4, payloadAt: bytes.length - size }
   },
-  /** Opens a producer under handle 1; answered by one packet. */
-  producerOpen: (producerId) => encode({ type: 16, handle: 1, producerId, confirmedSequence: 0, digest: null }),
-  /** One PRODUCE of `count` messages: { bytes, firstAt, confirmedAt, payloadAt, messageBytes }, the first payload at `payloadAt`. */
-  produceTemplate(topic, qos, size, count) {
-    const head = Buffer.from([0x96, 18, 1, 0xce, 0, 0, 0, 0, 0xce, 0, 0, 0, 0, 0, 0xdc, count >> 8, count & 255])
-    const { bytes, payloadAt } = native.template(topic, 0, size)
-    // As in PUBLISH, without type and packet id.
-    const message = Buffer.concat([Buffer.from([0x93, qos]), bytes.subarray(4)])
-    const messages = new Array(count).fill(message)
-    return {
-      bytes: Buffer.concat([head, ...messages]),
-      firstAt: 4,
-      confirmedAt: 9,
-      payloadAt: head.length + payloadAt - 2,
-      messageBytes: message.length,
-    }
-  },
   /** An acknowledgement of packetId first..last. */
   ack(type, first, last) {
     return Buffer.from([0x93, type, 0xcd, first >> 8, first & 255, 0xcd, last >> 8, last & 255])

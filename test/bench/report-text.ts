@@ -1,0 +1,58 @@
+/** What both reports say in words and digits. Pure. */
+import { type Board, type EntrantResult, ratioTo, type ScenarioResult, type Verdict, verdictOf } from './board.js'
+import type { Spread } from './statistics.js'
+
+/** Three digits that mean something, thousands apart. */
+export function number(value: number): string {
+  if (!Number.isFinite(value)) return '–'
+  const rounded = value === 0 ? 0 : Number(value.toPrecision(3))
+  const [whole = '', fraction] = String(rounded).split('.')
+  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ' ')
+  return fraction === undefined ? grouped : `${grouped}.${fraction}`
+}
+
+/** The median, and from where to where the runs went. */
+export function ofSpread(value: Spread | null): string {
+  if (value === null) return '–'
+  const range = `${number(value.min)}…${number(value.max)}`
+  return value.min === value.max ? number(value.median) : `${number(value.median)} (${range})`
+}
+
+/** Ours by theirs, so that 3 means three times theirs; void when one of the two has no figure. */
+export function ratioText(result: ScenarioResult, theirs: EntrantResult): string {
+  const ratio = ratioTo(result, theirs, result.scenario.headline)
+  return ratio === null ? 'void' : ofSpread(ratio)
+}
+
+function wantedOf({ bound }: Verdict): string {
+  const limit =
+    bound.atLeast === undefined ? `at most ${number(bound.atMost ?? 0)}` : `at least ${number(bound.atLeast)}`
+  const whose = bound.of === undefined ? bound.figure : `${bound.of}: ${bound.figure}`
+  return bound.times === undefined ? `${whose} ${limit}` : `${whose} ${limit} × ${bound.times}`
+}
+
+function answerOf({ isMet, isLimited }: Verdict): string {
+  const answer = isMet === null ? 'void' : isMet ? 'yes' : 'NO'
+  return isLimited ? `${answer}, generator-bound` : answer
+}
+
+/** Scenario, what is wanted of it, what was measured, and whether that will do. */
+export function verdictRows(board: Board): string[][] {
+  return board.results.flatMap((result) =>
+    result.scenario.bounds.flatMap((bound) => {
+      const verdict = verdictOf(result, bound)
+      if (verdict === null) return []
+      const measured = verdict.measured === null ? 'void' : ofSpread(verdict.measured)
+      return [[result.scenario.name, wantedOf(verdict), measured, answerOf(verdict)]]
+    }),
+  )
+}
+
+/** Every figure any entrant has, the headline first. */
+export function figureNames({ scenario, entrants }: ScenarioResult): string[] {
+  const names = new Set([scenario.headline])
+  for (const { runs } of entrants) {
+    for (const run of runs) for (const name of Object.keys(run?.values ?? {})) names.add(name)
+  }
+  return [...names]
+}
