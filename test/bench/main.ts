@@ -12,7 +12,7 @@ import { againstScenarios } from './ledger.js'
 import { missing, PEER_SETTINGS } from './peers.js'
 import { htmlReport } from './report-html.js'
 import { markdownReport, verdictTable, withRecord } from './report-markdown.js'
-import { runPlan } from './run.js'
+import { clock, planSeconds, runPlan } from './run.js'
 import { type Entrant, type PeerName, PEER_NAMES, type Scenario } from './scenario.js'
 import { verdictRows } from './report-text.js'
 import { SCENARIOS } from './scenarios.js'
@@ -22,7 +22,7 @@ const USAGE = `npm run bench -- [--peers mosquitto,nats,aedes] [--only REGEX] [-
   --peers NAMES     whom to compare with; whoever is not installed is skipped, by name (mosquitto,nats,aedes)
   --only REGEX      scenarios whose name matches, "QoS 1.*TCP"
   --only-required   scenarios that must show something, with the entrants that this takes
-  --list            names the scenarios and ends
+  --list            names the scenarios, says how long they take, and ends
   --short           half a minute beside a plain relay; exit code 1 on a gross loss
   --against DIR     instead: this build beside that of another checkout, which has been built
   --rounds N        interleaved rounds; figures are medians (5)
@@ -124,17 +124,19 @@ async function main(): Promise<void> {
   const skipped: string[] = []
   const peers = chosenPeers(skipped)
   const scenarios = chosenScenarios(peers)
-  if (values.list) {
-    for (const { name, entrants } of scenarios) say(`${name}: ${entrants.map((entrant) => entrant.name).join(', ')}`)
-    return
-  }
-  for (const reason of skipped) say(`skipped: ${reason}`)
-  // Scenarios that load a broker from this process do it from the other core, too.
-  execFileSync('taskset', ['-a', '-c', '-p', String(GENERATOR_CORE), String(process.pid)])
   const usual = values.short ? SHORT : FULL
   const rounds = Number(values.rounds ?? usual.rounds)
   const seconds = Number(values.seconds ?? usual.seconds)
   const warmupSec = Number(values.warmup ?? usual.warmupSec)
+  const options = { seconds, warmupSec, generatorCore: GENERATOR_CORE, scale: Number(values.scale), say }
+  for (const reason of skipped) say(`skipped: ${reason}`)
+  if (values.list) {
+    for (const { name, entrants } of scenarios) say(`${name}: ${entrants.map((entrant) => entrant.name).join(', ')}`)
+    say(`${clock(planSeconds({ scenarios, rounds, options }))} for ${rounds} rounds`)
+    return
+  }
+  // Scenarios that load a broker from this process do it from the other core, too.
+  execFileSync('taskset', ['-a', '-c', '-p', String(GENERATOR_CORE), String(process.pid)])
   const about = {
     commit: commit(),
     date: new Date().toISOString(),
@@ -142,7 +144,6 @@ async function main(): Promise<void> {
     command: `npm run bench -- ${process.argv.slice(2).join(' ')}`.trimEnd(),
     brokers: [...peers].map((name) => ({ name, settings: PEER_SETTINGS[name] })),
   }
-  const options = { seconds, warmupSec, generatorCore: GENERATOR_CORE, scale: Number(values.scale), say }
   const results = await runPlan({ scenarios, rounds, options })
   const board: Board = { ...about, rounds, seconds, warmupSec, skipped, results }
   writeReports(board)

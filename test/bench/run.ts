@@ -19,11 +19,17 @@ function secondsOf({ extraSec, isOneDeed = false }: Scenario, { seconds, warmupS
   return extraSec + AROUND_SEC + (isOneDeed ? 0 : seconds + warmupSec)
 }
 
-export async function runPlan({ scenarios, rounds, options }: Plan): Promise<Board['results']> {
+/** Of everything, as far as it can be known before. */
+export function planSeconds({ scenarios, rounds, options }: Plan): number {
+  return scenarios.reduce((sum, one) => sum + secondsOf(one, options) * one.entrants.length, 0) * rounds
+}
+
+export async function runPlan(plan: Plan): Promise<Board['results']> {
+  const { scenarios, rounds, options } = plan
   const runs = new Map<Entrant, (Figures | null)[]>(
     scenarios.flatMap(({ entrants }) => entrants.map((one) => [one, []])),
   )
-  let leftSec = scenarios.reduce((sum, one) => sum + secondsOf(one, options) * one.entrants.length, 0) * rounds
+  let leftSec = planSeconds(plan)
   for (let round = 1; round <= rounds; round += 1) {
     for (const scenario of scenarios) {
       for (const entrant of scenario.entrants) {
@@ -63,7 +69,7 @@ function told({ headline }: Scenario, figures: Figures | null): string {
   return [`${headline} ${Number(first.toPrecision(4))}`, ...rest, ...marks].join(' · ')
 }
 
-function clock(seconds: number): string {
+export function clock(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds))
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`
 }
