@@ -52,6 +52,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
 
 /** Which part of the source a package may be used in: elsewhere it would leak into everything. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  '@noble/hashes': ['base/sha256.ts'],
   ws: ['transport/', 'client/node-websocket.ts'],
   lmdb: ['storage/lmdb/', 'client/outbox-lmdb.ts', 'client/producer-outbox-lmdb.ts'],
   msgpackr: ['protocol/msgpack/'],
@@ -174,7 +175,7 @@ t.test('a package is imported only in the folder that wraps it, node: only outsi
         }
         continue
       }
-      const name = specifier.split('/')[0] as string
+      const name = /^(@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? specifier
       const places = PACKAGES[name]
       if (places === undefined)
         problems.push(`${path}: imports ${name}, which is not in PACKAGES; say there where it may be used`)
