@@ -3,7 +3,7 @@
  * inline SVG; nothing is loaded and nothing runs. Pure.
  */
 import { type Board, type EntrantResult, flawsOf, isGeneratorBound, type ScenarioResult, spreadOf } from './board.js'
-import { figureNames, number, ofSpread, ratioText, verdictRows } from './report-text.js'
+import { figureNames, meanings, number, ofSpread, ratioText, verdictRows } from './report-text.js'
 
 const WIDTH = 720
 const NAME_WIDTH = 150
@@ -133,6 +133,9 @@ export function htmlReport(board: Board): string {
     `<ul>${[...brokers, ...skipped].join('')}</ul>`,
     `<h2>What must be shown</h2>${table(['scenario', 'wanted', 'measured', 'shown'], verdictRows(board))}`,
     ...board.results.map(section),
+    `<h2>What the figures mean</h2><ul>${meanings(board)
+      .map((line) => `<li>${escaped(line)}</li>`)
+      .join('')}</ul>`,
     '</html>\n',
   ].join('\n')
 }

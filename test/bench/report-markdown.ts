@@ -1,6 +1,6 @@
 /** The scoreboard as Markdown: the bounds first, then every scenario with all its figures. Pure. */
 import { type Board, flawsOf, isGeneratorBound, type ScenarioResult, spreadOf } from './board.js'
-import { figureNames, ofSpread, ratioText, verdictRows } from './report-text.js'
+import { figureNames, meanings, ofSpread, ratioText, verdictRows } from './report-text.js'
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
@@ -37,7 +37,9 @@ function provenance(board: Board): string {
 }
 
 export function markdownReport(board: Board): string {
-  const parts = ['# Scoreboard', provenance(board), '## What must be shown', verdictTable(board), '## Every scenario']
+  const legend = meanings(board).map((line) => `- ${line}`)
+  const shown = ['## What must be shown', verdictTable(board), '## Every scenario', legend.join('\n')]
+  const parts = ['# Scoreboard', provenance(board), ...shown]
   return `${[...parts, ...board.results.map(section)].join('\n\n')}\n`
 }
 

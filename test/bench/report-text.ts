@@ -56,3 +56,21 @@ export function figureNames({ scenario, entrants }: ScenarioResult): string[] {
   }
   return [...names]
 }
+
+const MEANINGS: readonly (readonly [figure: string, meaning: string])[] = [
+  ['brokerMicrosPerDelivery', 'CPU time of the broker, all its threads, for each delivery'],
+  ['brokerCpu', 'cores that the broker used; it has one'],
+  ['generatorCpu', 'cores that the generator used; on a timetable it watches the clock, and uses one'],
+  ['othersCpu', 'cores that neither of the two used: everything else on this machine'],
+  ['deliveriesPerWrite', 'deliveries for each write call of the broker, its acknowledgements and files included'],
+  ['deliveriesPerFrame', 'deliveries for each WebSocket frame'],
+  ['ackP50Ms', 'from when a publication was due until it was acknowledged; likewise p99 and the others'],
+  ['sentLateP99Ms', 'how late the generator itself sent: latency that is not the broker’s'],
+  ['rssMiB', 'resident memory of the broker at the end'],
+]
+
+/** What the figures of this board mean, where their names do not say it. */
+export function meanings(board: Board): string[] {
+  const present = new Set(board.results.flatMap(figureNames))
+  return MEANINGS.flatMap(([figure, meaning]) => (present.has(figure) ? [`${figure}: ${meaning}`] : []))
+}

@@ -29,17 +29,24 @@ export async function runPlan(plan: Plan): Promise<Board['results']> {
   const runs = new Map<Entrant, (Figures | null)[]>(
     scenarios.flatMap(({ entrants }) => entrants.map((one) => [one, []])),
   )
+  // What is expected first, and then what the entrant took last time.
+  const tookSec = new Map<Entrant, number>()
+  const lastsSec = (scenario: Scenario) =>
+    scenario.entrants.reduce((sum, one) => sum + (tookSec.get(one) ?? secondsOf(scenario, options)), 0)
   let leftSec = planSeconds(plan)
   for (let round = 1; round <= rounds; round += 1) {
     for (const scenario of scenarios) {
       for (const entrant of scenario.entrants) {
         options.say(`${clock(leftSec)} left · round ${round} of ${rounds} · ${scenario.name} · ${entrant.name}`)
+        const startedMs = performance.now()
         const figures = await runOnce(entrant, options)
         runs.get(entrant)?.push(figures)
         options.say(`    ${told(scenario, figures)}`)
-        leftSec -= secondsOf(scenario, options)
+        leftSec -= tookSec.get(entrant) ?? secondsOf(scenario, options)
+        tookSec.set(entrant, (performance.now() - startedMs) / 1_000)
       }
     }
+    leftSec = scenarios.reduce((sum, one) => sum + lastsSec(one), 0) * (rounds - round)
   }
   return scenarios.map((scenario): ScenarioResult => {
     const entrants = scenario.entrants.map((entrant): EntrantResult => {

@@ -76,6 +76,17 @@ t.test('a row is generator-bound when most of its runs are', async (t) => {
   t.equal(rows[0]?.[3], 'yes, generator-bound')
 })
 
+t.test('a report says what its figures mean, and of no others', async (t) => {
+  const figures: Figures = { values: { perSec: 1, othersCpu: 0.1 }, flaws: [] }
+  for (const text of [
+    markdownReport(board(result(entrant('tallymq', figures)))),
+    htmlReport(board(result(entrant('tallymq', figures)))),
+  ]) {
+    t.match(text, 'othersCpu: cores that neither')
+    t.notMatch(text, 'sentLateP99Ms:')
+  }
+})
+
 t.test('numbers are short', async (t) => {
   t.same([0, 0.12345, 12.34, 999.6, 1_234_567, Number.NaN].map(number), [
     '0',
