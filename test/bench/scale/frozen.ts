@@ -14,7 +14,7 @@ const FLOOD_BYTES = 32_768
 const FLOOD_MESSAGES = 512
 /** In each phase beside what everybody gets: for the frozen one alone, or for the one that is frozen later. */
 const EXTRA_PER_PUBLICATION = 4
-const PHASES = 3
+const PHASES = 5
 
 class Crowd {
   readonly broker: RunningBroker
@@ -86,7 +86,7 @@ async function measure(broker: RunningBroker, { seconds, scale }: MeasureOptions
     await wait(500)
     crowd.latencyMs = []
     crowd.received = 0
-    const count = await crowd.publishFor(seconds)
+    const count = await crowd.publishFor(seconds / 2)
     missing += count * (subscribers - 1) - crowd.received
     ;(isFrozen ? frozen : awake).push(crowd.latencyMs)
   }
