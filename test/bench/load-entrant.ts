@@ -67,6 +67,6 @@ export function flowFor(peer: PeerName, { publishers, subscribers, isPaired, qos
   const copies = isPaired ? 1 : subscribers
   const byFanOut = copies === 1 ? window : Math.min(window, Math.max(128, 102_400 / copies))
   const byBytes = Math.min(byFanOut, Math.max(16, 4_194_304 / payloadBytes))
-  const each = Math.max(8, Math.floor(byBytes / publishers))
-  return { window: each, batch: Math.min(batch, Math.max(1, each >> 2)) }
+  const each = Math.max(16, Math.floor(byBytes / publishers))
+  return { window: each, batch: Math.min(batch, each >> (publishers === 1 ? 2 : 1)) }
 }

@@ -8,8 +8,8 @@ import { idCount, PUBACK, PUBCOMP, PUBREC, PUBREL, readUint32, type Wire } from 
 
 /** What both ask of the one who drives them. */
 export interface Driver {
-  /** Something has come: more may be sent. */
-  onProgress(): void
+  /** Something has come for this one, or this one’s pair: more may be sent. */
+  onProgress(index: number): void
   onBroken(reason: string): void
   /** Microseconds since the timetable began. */
   nowMicros(): number
@@ -20,11 +20,13 @@ abstract class Client implements ConnectionOwner {
   protected readonly acks: AckWriter
   protected readonly driver: Driver
   readonly #name: string
+  readonly #index: number
   #others = 0
   #wake: () => void = () => {}
 
-  constructor(name: string, address: Address, wire: Wire, driver: Driver) {
-    this.#name = name
+  constructor(role: string, index: number, address: Address, wire: Wire, driver: Driver) {
+    this.#name = `${role}-${index}`
+    this.#index = index
     this.driver = driver
     this.connection = new Connection(address, wire, this)
     this.acks = new AckWriter(this.connection, wire)
@@ -41,7 +43,7 @@ abstract class Client implements ConnectionOwner {
 
   onReadEnd(): void {
     this.acks.flush()
-    this.driver.onProgress()
+    this.driver.onProgress(this.#index)
   }
 
   onClosed(reason: string): void {
@@ -70,13 +72,13 @@ export class Subscriber extends Client {
   recordFromMicros = Number.POSITIVE_INFINITY
 
   constructor(
-    name: string,
+    index: number,
     address: Address,
     wire: Wire,
     driver: Driver,
     { check, latency }: { check: DeliveryCheck; latency: Histogram | null },
   ) {
-    super(name, address, wire, driver)
+    super('subscriber', index, address, wire, driver)
     this.check = check
     this.#latency = latency
   }
@@ -108,6 +110,10 @@ export class Subscriber extends Client {
 }
 
 export class Publisher extends Client {
+  constructor(index: number, address: Address, wire: Wire, driver: Driver) {
+    super('publisher', index, address, wire, driver)
+  }
+
   sent = 0
   acknowledged = 0
   /** Told before they are counted. */

@@ -35,10 +35,14 @@ export class LoadRun implements Driver {
   #recordFromMicros = Number.POSITIVE_INFINITY
   #isRunning = false
   #isPumpScheduled = false
+  /** Pairs in which something has come since the last time more was sent. */
+  readonly #moved: number[] = []
+  readonly #isMoved: Uint8Array
 
   constructor(task: LoadTask) {
     this.#task = task
     this.#wire = wireNamed(task.load.wire, task.load.payloadBytes)
+    this.#isMoved = new Uint8Array(Math.max(task.load.publishers, task.load.subscribers))
     const { ratePerSec, qos } = task.load
     this.latency = ratePerSec === undefined ? null : new Histogram()
     this.ackLatency = ratePerSec === undefined || qos === 0 ? null : new Histogram()
@@ -50,7 +54,7 @@ export class LoadRun implements Driver {
     for (let index = 0; index < load.subscribers; index += 1) this.subscribers.push(this.#newSubscriber(index))
     await inGroups(this.subscribers, (one, index) => this.#openSubscriber(one, index))
     for (let index = 0; index < load.publishers; index += 1) {
-      this.publishers.push(new Publisher(`publisher-${index}`, this.#task, this.#wire, this))
+      this.publishers.push(new Publisher(index, this.#task, this.#wire, this))
     }
     await inGroups(this.publishers, (one, index) => this.#openPublisher(one, index))
     clearTimeout(deadline)
@@ -59,8 +63,9 @@ export class LoadRun implements Driver {
   start(): void {
     this.#isRunning = true
     this.#startedAtMs = performance.now()
-    if (this.#task.load.ratePerSec === undefined) this.onProgress()
-    else this.#keepTimetable(this.#task.load.ratePerSec)
+    const { ratePerSec, publishers } = this.#task.load
+    if (ratePerSec !== undefined) this.#keepTimetable(ratePerSec)
+    else for (let index = 0; index < publishers; index += 1) this.onProgress(index)
   }
 
   /** Latency counts for what is due from now on. */
@@ -82,8 +87,13 @@ export class LoadRun implements Driver {
   }
 
   /** More is sent once an iteration of the event loop has read all there is. */
-  onProgress(): void {
-    if (this.#isPumpScheduled || !this.#isRunning || this.latency !== null) return
+  onProgress(index: number): void {
+    if (!this.#isRunning || this.latency !== null) return
+    if (this.#isMoved[index] === 0) {
+      this.#isMoved[index] = 1
+      this.#moved.push(index)
+    }
+    if (this.#isPumpScheduled) return
     this.#isPumpScheduled = true
     setImmediate(() => {
       this.#isPumpScheduled = false
@@ -114,7 +124,7 @@ export class LoadRun implements Driver {
   #newSubscriber(index: number): Subscriber {
     const { isPaired, publishers } = this.#task.load
     const check = isPaired ? new DeliveryCheck(index, 1) : new DeliveryCheck(0, publishers)
-    return new Subscriber(`subscriber-${index}`, this.#task, this.#wire, this, { check, latency: this.latency })
+    return new Subscriber(index, this.#task, this.#wire, this, { check, latency: this.latency })
   }
 
   async #openSubscriber(one: Subscriber, index: number): Promise<void> {
@@ -141,12 +151,20 @@ export class LoadRun implements Driver {
   }
 
   #pump(): void {
-    const { window, batch } = this.#task.load
-    for (let index = 0; index < this.publishers.length; index += 1) {
-      const publisher = this.publishers[index] as Publisher
-      const done = this.#doneBy(index)
-      while (publisher.sent - done + batch <= window) publisher.send(batch, 0)
+    for (const index of this.#moved) {
+      this.#isMoved[index] = 0
+      if (this.#task.load.isPaired) this.#pumpOne(index)
     }
+    this.#moved.length = 0
+    if (this.#task.load.isPaired) return
+    for (let index = 0; index < this.publishers.length; index += 1) this.#pumpOne(index)
+  }
+
+  #pumpOne(index: number): void {
+    const { window, batch } = this.#task.load
+    const publisher = this.publishers[index] as Publisher
+    const done = this.#doneBy(index)
+    while (publisher.sent - done + batch <= window) publisher.send(batch, 0)
   }
 
   /** Messages of one publisher that have come everywhere and are acknowledged. */
