@@ -37,6 +37,8 @@ process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL')
   for (const directory of directories) rmSync(directory, { recursive: true, force: true })
 })
+// Otherwise a broker would outlive whoever is interrupted.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
 /** Whatever runs still, restarted ones too. */
 export async function killAll(): Promise<void> {
