@@ -7,7 +7,7 @@ import { FRAME_HEADROOM, type WrittenBytes } from '../codec.js'
 
 const CAPACITY_MIN = 256
 /** A first buffer never starts larger than this, whatever the last turn needed. */
-const CAPACITY_MAX = 16_384
+const CAPACITY_MAX = 131_072
 
 export class ByteSink {
   #buffer: Uint8Array = NONE
@@ -88,9 +88,9 @@ export class ByteSink {
   take(): WrittenBytes | null {
     if (this.#position === FRAME_HEADROOM) return null
     const buffer = this.#buffer.subarray(0, this.#position)
-    // The next turn probably writes as much as this one.
-    const wanted = this.#position + (this.#position >> 2)
-    this.#nextCapacity = wanted <= CAPACITY_MIN ? CAPACITY_MIN : Math.min(2 ** (32 - Math.clz32(wanted)), CAPACITY_MAX)
+    // Turns are alike; an eighth more than last time is rarely too little, twice as much is zeroed in vain.
+    const wanted = this.#position + (this.#position >>> 3)
+    this.#nextCapacity = Math.min(Math.max(CAPACITY_MIN, wanted), CAPACITY_MAX)
     this.#buffer = NONE
     this.#position = FRAME_HEADROOM
     return { buffer, headroom: FRAME_HEADROOM }
