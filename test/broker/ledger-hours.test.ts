@@ -1,5 +1,6 @@
 /** Hours of the ledger: when they close, what the chain holds, clocks that go back, and what is kept how long. */
 import t, { type Test } from 'tap'
+import { ledgerRows } from '../../src/audit/read-ledger.js'
 import { HourDigest, type HourRow, readHoursRow } from '../../src/core/ledger/hours.js'
 import { readHourRow } from '../../src/core/ledger/account.js'
 import { hourOfKey, keyNumber } from '../../src/core/store-keys.js'
@@ -91,6 +92,30 @@ t.test('a crash at every point of closing: the chain is whole afterwards', async
     say(host, 'a')
     host.advance(HOUR_MS)
     t.equal(checkChain(t, host), 2, `after ${turns} turns`)
+  }
+})
+
+t.test('a crash at every point of closing, and a clock that goes back: the hour stays over', async (t) => {
+  for (let turns = 0; turns < 14; turns += 1) {
+    let host = start()
+    for (const topic of ['a', 'b', 'c']) say(host, topic)
+    host.clock.advance(HOUR_MS)
+    host.core.handleTimeout(host.clock.nowMs())
+    for (let turn = 0; turn < turns; turn += 1) {
+      host.turn()
+      ;(host.store as never as { settleNext(): boolean }).settleNext()
+    }
+    const rows = [...host.store.entries({ table: 'ledger' })]
+    host.clock.set(host.clock.nowMs() - HOUR_MS)
+    host = host.crash()
+    say(host, 'a')
+    for (const { key, value } of rows) t.same(host.store.get('ledger', key), value, 'a row is written once')
+    const accepted = [...ledgerRows(host.store)].reduce((sum, row) => sum + row.accepted.count, 0)
+    t.equal(accepted, 4, 'nothing that was said is missing in the books meanwhile')
+    checkStore(host.store)
+    host.advance(2 * HOUR_MS)
+    t.equal(checkChain(t, host), rows.length === 0 ? 1 : 2, `after ${turns} turns`)
+    for (const { key, value } of rows) t.same(host.store.get('ledger', key), value, 'also when the hours are closed')
   }
 })
 

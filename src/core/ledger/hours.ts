@@ -1,7 +1,8 @@
 /**
  * The hours of the ledger and their chain. An hour opens with the first record that counts something, and a record
  * belongs to the hour in which it was sealed; when the clock goes back, the hour does not. Closing one: every account's
- * row of it is written, a slice per commit; what is then on disk is read back and hashed; fact and row say the digest:
+ * row of it is written once, a slice per commit, and with the first the hour is over for good, whatever the clock says
+ * at the next start; what is then on disk is read back and hashed; fact and row say the digest:
  *
  *   digest = SHA-256(digest of the closed hour before · hour u32 · for each row in key order: key · length u32 · row)
  *
@@ -23,7 +24,9 @@ const NO_DIGEST: Uint8Array = new Uint8Array(DIGEST_BYTES)
 /** A row of table `hours`. */
 export interface HourRow {
   readonly hour: number
-  /** Messages accepted in it have ids in this range; last 0: it is the hour under way. */
+  /** Rows of accounts are written, so nothing is counted in it any more. */
+  readonly isOver: boolean
+  /** Messages accepted in it have ids in this range; the last is not known before it is over. */
   readonly firstMessageId: number
   readonly lastMessageId: number
   /** Rows of accounts that the digest covers. */
@@ -33,10 +36,17 @@ export interface HourRow {
   readonly digest: Uint8Array | null
 }
 
-/** [0 open, 1 closed][firstMessageId][lastMessageId][rows][previous digest][digest] */
+const OPEN = 0
+const CLOSED = 1
+const OVER = 2
+
+const NOT_CLOSED = { rows: 0, previousDigest: NO_DIGEST, digest: null } as const
+
+/** [OPEN, OVER or CLOSED][firstMessageId][lastMessageId][rows][previous digest][digest, if closed] */
 function writeHourRow(row: HourRow): Uint8Array {
   const writer = new ByteWriter(96)
-  writer.u8(row.digest === null ? 0 : 1)
+  if (row.digest !== null) writer.u8(CLOSED)
+  else writer.u8(row.isOver ? OVER : OPEN)
   writer.varint(row.firstMessageId)
   writer.varint(row.lastMessageId)
   writer.varint(row.rows)
@@ -47,12 +57,12 @@ function writeHourRow(row: HourRow): Uint8Array {
 
 export function readHoursRow(hour: number, row: Uint8Array): HourRow {
   const reader = new ByteReader(row)
-  const isClosed = reader.u8() === 1
+  const stage = reader.u8()
   const [firstMessageId, lastMessageId, rows] = [reader.varint(), reader.varint(), reader.varint()]
   const previousDigest = reader.bytes().slice()
-  const digest = isClosed ? reader.bytes().slice() : null
+  const digest = stage === CLOSED ? reader.bytes().slice() : null
   assert(reader.isAtEnd, `the row of hour ${hour} is read to its end`)
-  return { hour, firstMessageId, lastMessageId, rows, previousDigest, digest }
+  return { hour, isOver: stage !== OPEN, firstMessageId, lastMessageId, rows, previousDigest, digest }
 }
 
 /** The digest of an hour, row by row. */
@@ -88,6 +98,8 @@ interface EndedHour {
   /** With something in it. Those that have moved on to a later hour left their row when they did. */
   readonly accounts: Account[]
   next: number
+  /** Its row says that it is over. */
+  isMarked: boolean
   /** Rows go into commits · all are in the commit under way · all are on disk. */
   stage: 'writing' | 'sealed' | 'written'
 }
@@ -126,13 +138,12 @@ export class Hours {
     this.current = Math.max(wanted, this.current + 1, this.lastClosed + 1)
     this.#firstMessageId = firstMessageId
     this.#isOver = false
-    operations.push(this.#openRow(this.current, firstMessageId, 0))
+    operations.push(this.#row({ hour: this.current, isOver: false, firstMessageId, lastMessageId: 0, ...NOT_CLOSED }))
     return this.current
   }
 
-  #openRow(hour: number, firstMessageId: number, lastMessageId: number): StoreOperation {
-    const row = { hour, firstMessageId, lastMessageId, rows: 0, previousDigest: NO_DIGEST, digest: null }
-    return { kind: 'put', table: 'hours', key: numberKey(hour), value: writeHourRow(row) }
+  #row(row: HourRow): StoreOperation {
+    return { kind: 'put', table: 'hours', key: numberKey(row.hour), value: writeHourRow(row) }
   }
 
   /** The account counts something in the current hour, for the first time. */
@@ -152,8 +163,9 @@ export class Hours {
 
   #end(lastMessageId: number): void {
     const { current: hour } = this
-    const accounts = this.#active
-    this.#ended.push({ hour, firstMessageId: this.#firstMessageId, lastMessageId, accounts, next: 0, stage: 'writing' })
+    const [firstMessageId, accounts] = [this.#firstMessageId, this.#active]
+    const isMarked = false
+    this.#ended.push({ hour, firstMessageId, lastMessageId, accounts, next: 0, isMarked, stage: 'writing' })
     this.#active = []
     this.#isOver = true
   }
@@ -168,11 +180,20 @@ export class Hours {
       for (let rows = 0; rows < rowsMax && ended.next < ended.accounts.length; rows += 1) {
         const account = ended.accounts[ended.next] as Account
         ended.next += 1
-        if (account.hour === ended.hour) finish(account)
+        if (account.hour !== ended.hour) continue
+        if (!ended.isMarked) operations.push(this.#overRow(ended))
+        finish(account)
       }
       if (ended.next === ended.accounts.length) ended.stage = 'sealed'
     }
     if (this.#sweepUntil !== 0) this.#sweep(operations, rowsMax)
+  }
+
+  /** With the first row: whoever reads one may rely on it. */
+  #overRow(ended: EndedHour): StoreOperation {
+    ended.isMarked = true
+    const { hour, firstMessageId, lastMessageId } = ended
+    return this.#row({ hour, isOver: true, firstMessageId, lastMessageId, ...NOT_CLOSED })
   }
 
   #beginSweep(): void {
@@ -229,7 +250,8 @@ export class Hours {
         this.lastDigest = digest.digest()
         this.lastClosed = hour
         this.#beginSweep()
-        return { hour, firstMessageId, lastMessageId, rows: digest.rows, previousDigest, digest: this.lastDigest }
+        const { rows } = digest
+        return { hour, isOver: true, firstMessageId, lastMessageId, rows, previousDigest, digest: this.lastDigest }
       }
       digest.add(value.key, value.value)
     }
@@ -238,22 +260,23 @@ export class Hours {
 
   /** The row belongs into the same commit as the fact. */
   closedRow(row: HourRow): StoreOperation {
-    return { kind: 'put', table: 'hours', key: numberKey(row.hour), value: writeHourRow(row) }
+    return this.#row(row)
   }
 
   /** Before the journal is replayed. */
   load(): void {
     for (const { key, value } of this.#store.entries({ table: 'hours' })) {
       const row = readHoursRow(keyNumber(key), value)
+      if (row.digest === null && !this.#isOver) this.#end(row.firstMessageId - 1)
+      this.current = row.hour
       if (row.digest !== null) {
         this.lastClosed = row.hour
         this.lastDigest = row.digest
-      } else {
-        if (!this.#isOver) this.#end(row.firstMessageId - 1)
-        this.#firstMessageId = row.firstMessageId
-        this.#isOver = false
+        continue
       }
-      this.current = row.hour
+      this.#firstMessageId = row.firstMessageId
+      this.#isOver = false
+      if (row.isOver) this.#end(row.lastMessageId)
     }
     // Cut short by the end of the process, or the retention is shorter than it was.
     this.#beginSweep()
