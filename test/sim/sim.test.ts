@@ -28,9 +28,9 @@ t.test(`${SEEDS} worlds: no promise is broken`, async (t) => {
 
 // What long runs found: 11923, a refusal nobody heard lets a resend come behind a newer message; 6901, a world was
 // judged while a client still sat on a dead connection; 48457, one slow commit outlasted the judge's patience with the
-// broker: faults of the judges. 10541 and 47538: an hour of the ledger opened again after a crash.
+// broker: faults of the judges. 10541, 17347, 47538: an hour of the ledger opened again after a crash.
 t.test('seeds that once failed', async (t) => {
-  for (const seed of [6901, 10541, 11923, 47538, 48457]) {
+  for (const seed of [6901, 10541, 11923, 17347, 47538, 48457]) {
     t.same(runSeed({ seed, hours: 0.03 }).violations, [], `seed ${seed}`)
   }
 })
