@@ -17,7 +17,7 @@ import { accountOfKey, keyNumber, numberKey } from '../core/store-keys.js'
 import type { QoS } from '../protocol/packets.js'
 import { type MessageEvent, MessageTrail } from './message-trail.js'
 import { queuedCopies } from './queued-copies.js'
-import { recoveredState } from './recovered-state.js'
+import { recoveredOrThrow } from './recovered-state.js'
 
 export interface MessageExplanation {
   readonly messageId: number
@@ -74,9 +74,7 @@ export type CopyNow =
 
 /** @throws Error when a broker could not start on the store. */
 export function explainMessage(store: Store, messageId: number): MessageExplanation {
-  const { state, stopped } = recoveredState(store)
-  if (stopped !== null)
-    throw new Error(`the store cannot be recovered: ${stopped.reason}; run \`tallymq ledger verify\``)
+  const state = recoveredOrThrow(store)
   const trail = new MessageTrail(messageId)
   let acceptedAtMs = 0
   let durableAtMs: number | null = null

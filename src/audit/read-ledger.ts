@@ -6,7 +6,7 @@ import { DROP_REASONS } from '../core/drop-reasons.js'
 import type { Store } from '../core/ports/store.js'
 import { hourAccountKey, hourOfKey, keyNumber } from '../core/store-keys.js'
 import type { DropReason } from '../protocol/packets.js'
-import { recoveredState } from './recovered-state.js'
+import { recoveredOrThrow } from './recovered-state.js'
 
 export interface LedgerFilter {
   /** Hours since 1970; the first included, the last not. */
@@ -74,11 +74,8 @@ export function* ledgerRows(store: Store, filter: LedgerFilter = {}): IterableIt
 
 /** Accounts whose row of the hour is not in the table `ledger` yet. */
 function accountsUnderWay(store: Store, filter: LedgerFilter): LedgerRow[] {
-  const { state, stopped } = recoveredState(store)
-  if (stopped !== null)
-    throw new Error(`the store cannot be recovered: ${stopped.reason}; run \`tallymq ledger verify\``)
   const rows: LedgerRow[] = []
-  for (const account of state.ledger.accounts.values()) {
+  for (const account of recoveredOrThrow(store).ledger.accounts.values()) {
     const { hour, number, topicClass } = account
     if (hour === 0 || store.get('ledger', hourAccountKey(hour, number)) !== undefined) continue
     const { clientId, isTransient, opening, openingBytes, totals } = account

@@ -24,6 +24,13 @@ export function recoveredState(store: Store): RecoveredState {
   }
 }
 
+/** @throws Error when a broker could not start on the store. */
+export function recoveredOrThrow(store: Store): BrokerState {
+  const { state, stopped } = recoveredState(store)
+  if (stopped === null) return state
+  throw new Error(`the store cannot be recovered: ${stopped.reason}; run \`tallymq ledger verify\``)
+}
+
 function silentPorts(store: Store): BrokerPorts {
   return {
     limits: DEFAULT_LIMITS,

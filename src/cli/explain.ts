@@ -9,9 +9,9 @@ import {
 import { wholeNumber } from './client-flags.js'
 import { newCommand, parseFlags } from './command-line.js'
 import type { Console } from './console.js'
-import { CommandError, ExitCode } from './exit-codes.js'
-import { lookAt } from './ledger.js'
-import { bytesText } from './received-message.js'
+import { ExitCode } from './exit-codes.js'
+import { directoryOf, lookAt } from './ledger.js'
+import { bytesText, printable } from './received-message.js'
 
 interface ExplainFlags {
   readonly data?: string
@@ -28,8 +28,7 @@ export async function explain(args: readonly string[], console: Console): Promis
     .option('--json', 'a JSON document instead of text')
   const flags = parseFlags<ExplainFlags>(command, args)
   if (flags === undefined) return ExitCode.OK
-  const { data } = flags
-  if (data === undefined) throw new CommandError(ExitCode.USAGE, '--data names the directory to look at')
+  const data = directoryOf(flags)
   const [messageId] = command.processedArgs as [number]
   const explanation = await lookAt(() => explainMessageIn(data, messageId))
   console.write(bytesText(flags.json === true ? `${JSON.stringify(explanation)}\n` : textOf(explanation)))
@@ -115,9 +114,4 @@ function hourText({ hour, isClosed }: NonNullable<MessageExplanation['hour']>): 
 
 function timeOf(atMs: number): string {
   return new Date(atMs).toISOString()
-}
-
-/** Control characters must not reach a terminal. */
-function printable(text: string): string {
-  return text.replaceAll(/\p{Cc}/gu, '?')
 }

@@ -1,5 +1,6 @@
 /** `ledger show`: rows of the ledger summed over their hours, an account a line, the busiest first. */
 import { droppedOf, hourStart, type LedgerRow, refusedOf } from '../index.js'
+import { printable } from './received-message.js'
 
 interface AccountSum {
   readonly clientId: string
@@ -95,9 +96,8 @@ function newSum(clientId: string, topicClass: string, isTransient: boolean): Acc
   return { clientId, topicClass, isTransient, ...publisher, ...came, abandoned: 0, purged: 0, moved: 0, queued: 0 }
 }
 
-/** Control characters of a client's id must not reach a terminal. */
 function nameOf({ clientId, isTransient }: AccountSum): string {
-  const name = clientId === '' ? '(the broker)' : clientId.replaceAll(/\p{Cc}/gu, '?')
+  const name = clientId === '' ? '(the broker)' : printable(clientId)
   return isTransient ? `${name} (transient)` : name
 }
 

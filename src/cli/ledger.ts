@@ -41,8 +41,7 @@ export async function ledger(args: readonly string[], console: Console): Promise
   const flags = parseFlags<LedgerFlags>(command, args)
   if (flags === undefined) return ExitCode.OK
   const [what] = command.args as [string]
-  const { data } = flags
-  if (data === undefined) throw new CommandError(ExitCode.USAGE, '--data names the directory to look at')
+  const data = directoryOf(flags)
   if (what === 'verify') return lookAt(() => verify(data, flags.json === true, console))
   if (what === 'show') return lookAt(() => show(data, flags, console))
   if (what === 'export') return lookAt(() => exportRows(data, flags, console))
@@ -105,6 +104,11 @@ function hourOf(text: string): number {
   const atMs = Date.parse(`${day}T${hour}:${minute}:00${zone}`)
   if (Number.isFinite(atMs)) return Math.floor(atMs / 3_600_000)
   throw new CommandError(ExitCode.USAGE, `'${text}' is no time: write 2026-11-20T13 or 2026-11-20`)
+}
+
+export function directoryOf({ data }: { readonly data?: string }): string {
+  if (data !== undefined) return data
+  throw new CommandError(ExitCode.USAGE, '--data names the directory to look at')
 }
 
 /** What prevents a look at all is not what a look finds. */

@@ -16,6 +16,11 @@ export function bytesText(text: string): string {
   return Buffer.from(text, 'utf8').toString('latin1')
 }
 
+/** On one line, and without what a terminal would take for a command: names are chosen by clients. */
+export function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, '?')
+}
+
 export function payloadText(payload: Uint8Array): string {
   return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('latin1')
 }

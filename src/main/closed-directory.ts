@@ -46,8 +46,15 @@ export async function verifyDirectory(directory: string): Promise<DirectoryRepor
 }
 
 /** @throws StoreError STORE_CORRUPT where the rows cannot be read, and as `verifyDirectory`. */
-export function explainMessageIn(directory: string, messageId: number): Promise<MessageExplanation> {
-  return withRows(directory, (store) => explainMessage(store, messageId))
+export async function explainMessageIn(directory: string, messageId: number): Promise<MessageExplanation> {
+  const store = await openRows(directory)
+  try {
+    const explanation = explainMessage(store, messageId)
+    await refuseHeld(directory)
+    return explanation
+  } finally {
+    await store.close()
+  }
 }
 
 /** Row by row, however many there are. @throws as `explainMessageIn`. */
@@ -56,17 +63,6 @@ export async function* ledgerRowsIn(directory: string, filter: LedgerFilter): As
   try {
     yield* ledgerRows(store, filter)
     await refuseHeld(directory)
-  } finally {
-    await store.close()
-  }
-}
-
-async function withRows<Result>(directory: string, look: (store: Store) => Result): Promise<Result> {
-  const store = await openRows(directory)
-  try {
-    const result = look(store)
-    await refuseHeld(directory)
-    return result
   } finally {
     await store.close()
   }
