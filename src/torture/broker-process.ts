@@ -4,8 +4,9 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { systemTimers } from '../client/clock.js'
+import { freePort } from './free-port.js'
 import type { Ports } from './line.js'
 
 const TALLYMQ = new URL('../cli/main.js', import.meta.url).pathname
@@ -199,15 +200,5 @@ function isListening(port: number): Promise<boolean> {
     }
     socket.once('connect', () => end(true))
     socket.once('error', () => end(false))
-  })
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer()
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
   })
 }

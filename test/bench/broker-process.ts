@@ -5,9 +5,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from '../../src/torture/free-port.js'
 import { usageOf } from './process-usage.js'
 import type { BrokerChoice, RunningBroker } from './scenario.js'
 
@@ -47,15 +48,6 @@ export async function killAll(): Promise<void> {
     child.kill('SIGKILL')
     await exited
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 export function newDataDirectory(name: string): string {

@@ -1,18 +1,7 @@
 /** Mosquitto from Debian as a control experiment: its configuration is the test's, the ports are free ones. */
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
 import type { Test } from 'tap'
-
-/** Mosquitto does not choose ports itself. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
+import { freePort } from '../../src/torture/free-port.js'
 
 /** Ends with the test. @param lines of its configuration, given free ports and the directory where `files` stand. */
 export async function startMosquitto(

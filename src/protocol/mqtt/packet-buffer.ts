@@ -5,12 +5,10 @@
  */
 import { utf8Write } from '../../base/utf8.js'
 import { FRAME_HEADROOM, type WrittenBytes } from '../codec.js'
+import { FIRST_CAPACITY_MIN, firstCapacity } from '../first-capacity.js'
 import { ProtocolError } from '../protocol-error.js'
 import { ReasonCode } from '../reason-codes.js'
 
-const CAPACITY_MIN = 256
-/** What a busy connection starts with at most; more is grown into. */
-const FIRST_CAPACITY_MAX = 131_072
 /**
  * First buffers are cut from slabs: a fresh ArrayBuffer costs more than a whole packet. As small as Node's own pool.
  */
@@ -31,7 +29,7 @@ export class PacketBuffer {
   position = 0
   #start = 0
   #limit = 0
-  #firstCapacity = CAPACITY_MIN
+  #firstCapacity = FIRST_CAPACITY_MIN
 
   get byteLength(): number {
     return this.#limit === 0 ? 0 : this.position - this.#start - FRAME_HEADROOM
@@ -110,8 +108,7 @@ export class PacketBuffer {
     const length = this.position - this.#start
     if (length <= FRAME_HEADROOM) return null
     const buffer = new Uint8Array(this.bytes.buffer, this.bytes.byteOffset + this.#start, length)
-    // Turns are alike; an eighth more than last time is rarely too little, twice as much is zeroed in vain.
-    this.#firstCapacity = Math.min(Math.max(CAPACITY_MIN, length + (length >>> 3)), FIRST_CAPACITY_MAX)
+    this.#firstCapacity = firstCapacity(length)
     if (this.bytes === slab && this.#limit === slabUsed) slabUsed = this.position // what was not needed goes back
     this.bytes = EMPTY
     this.position = 0

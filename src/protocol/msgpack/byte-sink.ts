@@ -4,15 +4,12 @@
  */
 import { utf8ByteLength, utf8Write } from '../../base/utf8.js'
 import { FRAME_HEADROOM, type WrittenBytes } from '../codec.js'
-
-const CAPACITY_MIN = 256
-/** A first buffer never starts larger than this, whatever the last turn needed. */
-const CAPACITY_MAX = 131_072
+import { FIRST_CAPACITY_MIN, firstCapacity } from '../first-capacity.js'
 
 export class ByteSink {
   #buffer: Uint8Array = NONE
   #position = FRAME_HEADROOM
-  #nextCapacity = CAPACITY_MIN
+  #nextCapacity = FIRST_CAPACITY_MIN
 
   get byteLength(): number {
     return this.#position - FRAME_HEADROOM
@@ -88,9 +85,7 @@ export class ByteSink {
   take(): WrittenBytes | null {
     if (this.#position === FRAME_HEADROOM) return null
     const buffer = this.#buffer.subarray(0, this.#position)
-    // Turns are alike; an eighth more than last time is rarely too little, twice as much is zeroed in vain.
-    const wanted = this.#position + (this.#position >>> 3)
-    this.#nextCapacity = Math.min(Math.max(CAPACITY_MIN, wanted), CAPACITY_MAX)
+    this.#nextCapacity = firstCapacity(this.#position)
     this.#buffer = NONE
     this.#position = FRAME_HEADROOM
     return { buffer, headroom: FRAME_HEADROOM }

@@ -4,7 +4,7 @@
  */
 import type { Connection } from './connection.js'
 import { CLIENT_HEAD_BYTES_MAX, clientHeadBytes, maskInPlace, writeClientHead } from './web-socket-frames.js'
-import type { Wire } from './wire.js'
+import { idCount, type Wire } from './wire.js'
 
 const BUFFER_BYTES = 1 << 17
 let buffer = new Uint8Array(BUFFER_BYTES)
@@ -58,7 +58,7 @@ export class AckWriter {
     this.#type = 0
     for (let first = this.#first; ; ) {
       const room = Math.floor((BUFFER_BYTES - end) / ackBytes)
-      const left = this.#last >= first ? this.#last - first + 1 : this.#last + 65_535 - first + 1
+      const left = idCount(first, this.#last)
       const count = isRanged ? left : Math.min(left, room)
       if (room > 0) {
         const last = ((first + count - 2) % 65_535) + 1
