@@ -21,7 +21,8 @@ import {
 } from '../../core/ports/store.js'
 import { commitError, describe, isCorruption } from './commit-errors.js'
 import type { Environment } from './environment.js'
-import { checkFrame, corruptRow, FRAME_BYTES, readFrame, writeFrame } from './value-frame.js'
+import { type Commit, GroupWriter, groupBytes } from './group-writer.js'
+import { checkFrame, corruptRow, FRAME_BYTES, readFrame } from './value-frame.js'
 
 /** A page of `entries`, bounded both ways: 256 values of 8 MB must not be in memory together. */
 const PAGE_ROWS_MAX = 256
@@ -31,17 +32,9 @@ const GROUP_OPERATIONS_MAX = 50_000
 const GROUP_BYTES_MAX = 16_777_216
 /** A commit is given up after this many ticks of a fraction of its timeout: at the timeout, or up to a tick later. */
 const WATCH_TICKS = 4
-/** The buffer that values are framed in is kept up to this size. */
-const ARENA_BYTES_KEPT_MAX = 4_194_304
 /** Who keeps one small value keeps the others that were read with it. */
 const SLAB_BYTES = 4_096
 const SHARED_VALUE_BYTES_MAX = 512
-
-interface Commit {
-  readonly operations: readonly StoreOperation[]
-  readonly bytes: number
-  readonly done: (error: StoreError | null) => void
-}
 
 interface RawEntry {
   readonly key: Uint8Array
@@ -77,7 +70,7 @@ export class LmdbStore implements Store {
   #watchdog: TimerHandle | null = null
   #watched: readonly Commit[] = []
   #watchedTicks = 0
-  #arena = Buffer.allocUnsafeSlow(65_536)
+  readonly #writer: GroupWriter
   #failure: StoreError | null = null
   #closing: Promise<void> | null = null
   #closed = false
@@ -90,6 +83,7 @@ export class LmdbStore implements Store {
     this.previousIncarnation = setup.previousIncarnation ?? null
     this.#snapshot = setup.environment.root.useReadTransaction()
     this.#reading = { transaction: this.#snapshot }
+    this.#writer = new GroupWriter(setup.environment)
   }
 
   get(table: StoreTable, key: Uint8Array): Uint8Array | undefined {
@@ -184,43 +178,7 @@ export class LmdbStore implements Store {
 
   /** LMDB refusing to take a batch at all is a failed commit too, and is told later, like any other. */
   async #handOver(group: readonly Commit[]): Promise<unknown> {
-    return this.#write(group)
-  }
-
-  /**
-   * One explicit batch is one LMDB transaction. Nothing in it may throw, a batch that throws keeps what it has: keys
-   * are checked before, the arena is there before. LMDB reads keys and values in a worker thread until the
-   * promise settles.
-   */
-  #write(group: readonly Commit[]): Promise<unknown> {
-    const tables = this.#environment.tables
-    const arena = this.#arenaFor(group)
-    let offset = 0
-    const settled = this.#environment.root.batch(() => {
-      for (const commit of group) {
-        for (const operation of commit.operations) {
-          const { key, table } = operation
-          if (operation.kind === 'remove') tables[table].remove(key)
-          else {
-            const end = offset + FRAME_BYTES + operation.value.length
-            writeFrame(key, operation.value, arena, offset)
-            tables[table].put(key, arena.subarray(offset, end))
-            offset = end
-          }
-        }
-      }
-    })
-    tables.meta.remove(NUDGE).catch(() => {})
-    return settled
-  }
-
-  /** One buffer for all values of a group: LMDB copies from it, and it is free again when the group has settled. */
-  #arenaFor(group: readonly Commit[]): Buffer {
-    const bytes = groupBytes(group)
-    if (bytes <= this.#arena.length) return this.#arena
-    const arena = Buffer.allocUnsafeSlow(Math.max(bytes, Math.min(2 * this.#arena.length, ARENA_BYTES_KEPT_MAX)))
-    if (arena.length <= ARENA_BYTES_KEPT_MAX) this.#arena = arena
-    return arena
+    return this.#writer.write(group)
   }
 
   #groupDone(group: readonly Commit[]): void {
@@ -324,24 +282,11 @@ export class LmdbStore implements Store {
   }
 }
 
-/**
- * lmdb-js leaves a batch for the next setImmediate, a whole round of the event loop later, unless something more than
- * `txnStartThreshold` is outstanding. Removing a key that nobody has changes nothing and makes the worker start now,
- * while what else has arrived is still being read. It joins the batch's transaction and fails with it.
- */
-const NUDGE = Buffer.from('nudge')
-
 /** The smallest key after `key`. */
 function successor(key: Uint8Array): Uint8Array {
   const next = new Uint8Array(key.length + 1)
   next.set(key)
   return next
-}
-
-function groupBytes(group: readonly Commit[]): number {
-  let bytes = 0
-  for (const commit of group) bytes += commit.bytes
-  return bytes
 }
 
 /** lmdb-js rejects with a wrapper whose `commitError` rejects too, with the code; unobserved, that ends the process. */
