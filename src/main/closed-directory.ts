@@ -72,7 +72,7 @@ async function openRows(directory: string): Promise<Store> {
   await lookAt(directory)
   const file = openPageFile(directory)
   const [first] = checkPages(file).problems
-  if (first === undefined) return new PageStore(file)
+  if (first === undefined) return new PageStore(file, directory)
   file.close()
   const advice = 'run `tallymq ledger verify` on it'
   throw new StoreError('STORE_CORRUPT', `the data file in ${directory} is damaged: ${first.sentence}; ${advice}`)
@@ -119,7 +119,10 @@ function verifyFile(directory: string, problems: ProblemList): VerifyReport & Pi
     let free = 0
     for (const use of uses.values()) if (use === 'free') free += 1
     const used = uses.size - free
-    const store = new PageStore(file, true)
+    const store = new PageStore(file, directory, true)
+    for (const { place, sentence } of store.journalDamages) {
+      problems.add('DAMAGED', { table: 'journal' }, `the journal file is damaged at ${place}: ${sentence}`)
+    }
     const report = verifyStore(store, { problems, rowsExpected: store.rowCounts() })
     // Two pages are LMDB's meta pages.
     return { ...report, pages: { all, used, free, wasted: all - 2 - used - free } }

@@ -3,11 +3,11 @@
  * look at every image. Needs Linux and a C compiler.
  */
 import { type ChildProcess, fork, spawnSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { serialize } from 'node:v8'
 import { commitScript } from './commits.js'
 import type { JudgeReport, JudgeTask } from './judge.js'
-import type { Variant } from './trace.js'
+import { readTrace, type TraceEvent, type Variant } from './trace.js'
 import type { WriteTask } from './write-store.js'
 
 export interface BatteryOptions {
@@ -37,6 +37,8 @@ export interface ImageFailure {
 
 export interface BatteryResult {
   readonly commits: number
+  /** Of these went into the journal file; the others were LMDB transactions. */
+  readonly appends: number
   readonly points: number
   readonly images: number
   readonly failures: readonly ImageFailure[]
@@ -59,10 +61,16 @@ export async function runBattery(options: BatteryOptions): Promise<BatteryResult
   )
   return {
     commits: script.commits.length,
+    appends: readTrace(readFileSync(traceFile)).filter(isAppend).length,
     points: results.reduce((sum, { points }) => sum + points, 0),
     images: results.reduce((sum, { images }) => sum + images, 0),
     failures: results.flatMap(({ failures }) => failures),
   }
+}
+
+/** Filling a new slot is not flushed write by write. */
+function isAppend(event: TraceEvent): boolean {
+  return event.kind === 'write' && event.isFlushed && event.name.startsWith('data/journal.')
 }
 
 function traceStore(options: BatteryOptions, parent: string, scriptFile: string, traceFile: string): void {

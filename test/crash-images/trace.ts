@@ -104,6 +104,34 @@ export class TracedFile {
   }
 }
 
+/** File by file, as it could be on the disk. */
+export type DiskImage = ReadonlyMap<string, Buffer>
+
+/** Several files on one disk: each write of any of them may have reached it on its own. */
+export class TracedDisk {
+  readonly #files = new Map<string, TracedFile>()
+
+  file(name: string): TracedFile {
+    const known = this.#files.get(name)
+    if (known !== undefined) return known
+    const file = new TracedFile()
+    this.#files.set(name, file)
+    return file
+  }
+
+  get variants(): readonly Variant[] {
+    return [...this.#files.values()].some((file) => file.variants.length > 1) ? VARIANTS : ['none']
+  }
+
+  image(variant: Variant, random: Random): DiskImage {
+    return new Map(Array.from(this.#files, ([name, file]) => [name, file.image(variant, random)]))
+  }
+}
+
+export function isSameImage(one: DiskImage, other: DiskImage): boolean {
+  return [...one].every(([name, bytes]) => other.get(name)?.equals(bytes) === true)
+}
+
 function applied(image: Buffer, { offset, bytes }: Pending): Buffer {
   const end = offset + bytes.length
   const target = end > image.length ? Buffer.concat([image, Buffer.alloc(end - image.length)]) : image

@@ -38,8 +38,9 @@ t.test(
   'whatever a power cut leaves of the store, every commit that was reported as durable is whole',
   options,
   async (t) => {
-    const { images, points, commits, failures } = await battery(t, 'flush', 120)
+    const { images, points, commits, appends, failures } = await battery(t, 'flush', 120)
     t.same(failures, [])
+    t.ok(appends > 8 && appends < commits, `${appends} of ${commits} went into the journal file`)
     t.ok(points > 60, `${points} points`)
     t.ok(images > 150, `${images} images of ${commits} commits`)
   },

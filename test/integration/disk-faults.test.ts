@@ -2,7 +2,10 @@
  * The broker on a disk that breaks under load: a flush that fails, and one that never returns. Either way nothing is
  * acknowledged any more, the clients are told, the process ends non-zero, and what was acknowledged before is kept.
  */
+import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
+import { readSlotHead } from '../../src/storage/lmdb/journal/slot-format.js'
+import { slotNames } from '../../src/storage/lmdb/journal/slot-names.js'
 import { ReasonCode } from '../../src/protocol/reason-codes.js'
 import { ArrivalBook, Books } from '../support/books.js'
 import { BookedConsumer } from '../support/books-consumer.js'
@@ -13,9 +16,14 @@ import { Random } from '../support/random.js'
 
 const COMMIT_TIMEOUT_MS = 500
 
-async function breakUnderLoad(t: Test, order: DiskOrder) {
+/** One that is being made is still without a head. */
+function hasJournalFile(directory: string): boolean {
+  return slotNames(directory).some((name) => readSlotHead(readFileSync(`${directory}/${name}`)) !== null)
+}
+
+async function breakUnderLoad(t: Test, order: DiskOrder, before: DiskOrder = 'works') {
   const parent = t.testdir()
-  const disk = new FaultyDisk(parent)
+  const disk = new FaultyDisk(parent, before)
   const directory = `${parent}/data`
   const environment = { ...disk.environment, TALLYMQ_STORAGE__COMMIT_TIMEOUT_MS: String(COMMIT_TIMEOUT_MS) }
   const broker = await BrokerProcess.start(t, { directory, environment })
@@ -30,6 +38,7 @@ async function breakUnderLoad(t: Test, order: DiskOrder) {
   ]
   for (const publisher of publishers) await publisher.connect(broker.url)
   t.ok(await books.until(() => publishers.every(({ book }) => book.promised.size > 100)), 'there is load')
+  t.equal(hasJournalFile(directory), before === 'works', 'whether records went into the journal file')
   disk.order(order)
   const brokenAtMs = performance.now()
   const ends = await Promise.all([...publishers, archive].map(({ closed }) => closed))
@@ -56,10 +65,17 @@ t.test('a flush that fails: the clients are told, the process ends, nothing is l
   t.match(errors, /writing the store in .* failed: /)
 })
 
-t.test('the same when the page that makes a commit valid cannot be written', faultyDiskNeeds, async (t) => {
+t.test('the same when a record of the journal cannot be written', faultyDiskNeeds, async (t) => {
   const { errors } = await breakUnderLoad(t, 'meta-eio')
   t.match(errors, /writing the store in .* failed: /)
 })
+
+for (const order of ['eio', 'meta-eio'] as const) {
+  t.test(`the same, ${order}, when no journal file could be made and LMDB has it all`, faultyDiskNeeds, async (t) => {
+    const { errors } = await breakUnderLoad(t, order, 'lmdb-only')
+    t.match(errors, /writing the store in .* failed: /)
+  })
+}
 
 t.test('a flush that never returns is given up in time, and the process ends', faultyDiskNeeds, async (t) => {
   const { errors, tookMs } = await breakUnderLoad(t, 'stall')

@@ -2,7 +2,7 @@
  * Data directories that a broker must not touch, as somebody who starts one sees it: a sentence that says what to do,
  * a non-zero exit, and nothing changed.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import t from 'tap'
 import { ArrivalBook, Books } from '../support/books.js'
 import { BookedConsumer } from '../support/books-consumer.js'
@@ -93,3 +93,14 @@ t.test('a directory of something else, a file, and a damaged description are ref
     t.notMatch(errors, /\n\s+at /, 'no stack trace')
   }
 })
+
+t.test(
+  'a directory that cannot be made is refused at once',
+  { skip: !existsSync('/proc/self') && 'no /proc' },
+  async (t) => {
+    // Below /proc `mkdir` says ENOENT although /proc is there, and Node's own recursive mkdir tries for ever.
+    const { exitCode, errors } = await BrokerProcess.spawn(t, { directory: '/proc/tallymq/data' }).ended
+    t.equal(exitCode, 1)
+    t.match(errors, /tallymq: cannot open the store in \/proc\/tallymq\/data: ENOENT/)
+  },
+)

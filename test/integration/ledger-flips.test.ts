@@ -1,14 +1,16 @@
 /**
- * One flipped bit anywhere in data.mdb: `ledger verify` names it, or it is where nothing is, and then a broker reads
+ * One flipped bit anywhere in data.mdb or in the journal file: `ledger verify` names it, or it is where nothing is, and then a broker reads
  * exactly the same rows. TALLYMQ_FLIPS=100000 for a long run.
  */
 import { createHash } from 'node:crypto'
-import { closeSync, cpSync, openSync, readSync, rmSync, statSync, writeSync } from 'node:fs'
+import { closeSync, cpSync, openSync, readFileSync, readSync, rmSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { verifyDirectory } from '../../src/main/closed-directory.js'
 import { STORE_TABLES, type Store } from '../../src/core/ports/store.js'
 import { systemTimers } from '../../src/server/system-clock.js'
+import { RecordWalk, readSlotHead } from '../../src/storage/lmdb/journal/slot-format.js'
+import { slotNames } from '../../src/storage/lmdb/journal/slot-names.js'
 import { openLmdbStore } from '../../src/storage/lmdb/open-lmdb-store.js'
 import { checkPages } from '../../src/storage/lmdb/pages/check-pages.js'
 import { PageFile } from '../../src/storage/lmdb/pages/page-file.js'
@@ -29,7 +31,7 @@ function digestOf(store: Store): string {
 }
 
 async function readByPages(directory: string): Promise<string> {
-  const store = new PageStore(new PageFile(join(directory, 'data.mdb')))
+  const store = new PageStore(new PageFile(join(directory, 'data.mdb')), directory)
   const digest = digestOf(store)
   await store.close()
   return digest
@@ -121,6 +123,42 @@ t.test('a flipped bit is found and named, or harmless because nothing lies there
   t.same(missed, [], 'no flip changes what is read without being named')
   t.equal(outcome.free?.found, 0, 'what is free holds nothing')
   for (const use of ['meta', 'leaf', 'branch', 'overflow']) t.ok((outcome[use]?.found ?? 0) > 0, `${use} pages`)
+  t.comment(`${FLIPS} flips: ${JSON.stringify(outcome)}`)
+  t.same((await verifyDirectory(directory)).problems, [], 'and all bits are back')
+})
+
+t.test('a flipped bit in the journal file is found and named', async (t) => {
+  const directory = join(t.testdir(), 'data')
+  await writeDirectory(auditedStore(), directory)
+  const [name = ''] = slotNames(directory)
+  const path = join(directory, name)
+  const head = readSlotHead(readFileSync(path))
+  const walk = new RecordWalk(readFileSync(path), head?.epoch ?? 0)
+  let records = 0
+  while (walk.next()) records += 1
+  t.ok(records > 1, `${records} records lie in it`)
+  t.same((await verifyDirectory(directory)).problems, [], 'the directory is whole')
+  const digest = await readByPages(directory)
+  const descriptor = openSync(path, 'r+')
+  const random = new Random(8)
+  const outcome = { found: 0, harmless: 0 }
+  const missed: string[] = []
+  for (let turn = 0; turn < FLIPS; turn += 1) {
+    const at = random.chance(0.1) ? random.below(32) : random.below(walk.end)
+    const bit = random.below(8)
+    flip(descriptor, at, bit)
+    const { problems } = await verifyDirectory(directory)
+    if (problems.length > 0) outcome.found += 1
+    else {
+      const readings = [await readByPages(directory), await readByLmdb(directory)]
+      if (readings.every((each) => each === digest)) outcome.harmless += 1
+      else missed.push(`bit ${bit} of byte ${at}: ${readings.join(', ')}`)
+    }
+    flip(descriptor, at, bit)
+  }
+  closeSync(descriptor)
+  t.same(missed, [], 'no flip changes what is read without being named')
+  t.ok(outcome.found > 10 * outcome.harmless, 'only the few bytes between two records hold nothing')
   t.comment(`${FLIPS} flips: ${JSON.stringify(outcome)}`)
   t.same((await verifyDirectory(directory)).problems, [], 'and all bits are back')
 })

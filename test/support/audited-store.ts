@@ -1,7 +1,11 @@
 /** A store with rows in every table, as a busy broker leaves it, and the same as a data directory. */
-import { systemTimers } from '../../src/server/system-clock.js'
-import { STORE_TABLES, type Store } from '../../src/core/ports/store.js'
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import { STORE_TABLES, type Store, type StoreTable } from '../../src/core/ports/store.js'
 import { PacketType } from '../../src/protocol/packets.js'
+import { systemTimers } from '../../src/server/system-clock.js'
+import { SLOT_BYTES_MIN } from '../../src/storage/lmdb/journal/journal-file.js'
+import { slotNames } from '../../src/storage/lmdb/journal/slot-names.js'
 import { openLmdbStore } from '../../src/storage/lmdb/open-lmdb-store.js'
 import type { MemoryStore } from '../../src/storage/memory/memory-store.js'
 import { copyStore } from './durable-state.js'
@@ -45,6 +49,11 @@ export function auditedStore(): MemoryStore {
   return copyStore(host.store)
 }
 
+function isSlotReady(directory: string): boolean {
+  const [name] = slotNames(directory)
+  return name !== undefined && statSync(join(directory, name)).size >= SLOT_BYTES_MIN
+}
+
 /** The same rows in a data directory, written in many commits so that pages have been freed and used again. */
 export async function writeDirectory(store: Store, directory: string): Promise<void> {
   const lmdb = await openLmdbStore({ directory, durability: 'os', commitTimeoutMs: 60_000, timers: systemTimers })
@@ -52,11 +61,17 @@ export async function writeDirectory(store: Store, directory: string): Promise<v
     new Promise<void>((resolve, reject) => {
       lmdb.commit(operations, (error) => (error === null ? resolve() : reject(error)))
     })
-  const rows = STORE_TABLES.flatMap((table) => [...store.entries({ table })].map((entry) => ({ table, ...entry })))
+  const rowsOf = (table: StoreTable) => [...store.entries({ table })].map((entry) => ({ table, ...entry }))
+  const rows = STORE_TABLES.filter((table) => table !== 'journal').flatMap(rowsOf)
   for (let from = 0; from < rows.length; from += 50) {
     await commit(rows.slice(from, from + 50).map((row) => ({ kind: 'put', ...row })))
   }
   const again = rows[0] as (typeof rows)[0]
   for (let times = 0; times < 5; times += 1) await commit([{ kind: 'put', ...again }])
+  // The first record asks for a slot of the journal file, which is made in the background: it lies in LMDB itself.
+  for (const [index, row] of rowsOf('journal').entries()) {
+    await commit([{ kind: 'put', ...row }])
+    while (index === 0 && !isSlotReady(directory)) await commit([{ kind: 'put', ...again }])
+  }
   await lmdb.close()
 }

@@ -9,7 +9,7 @@ const SOURCE = new URL('./faulty-disk.c', import.meta.url).pathname
 export const faultyDiskNeeds: { skip?: string } =
   process.platform === 'linux' ? needs('gcc') : { skip: 'preloading is done on Linux only' }
 
-export type DiskOrder = 'works' | 'eio' | 'stall' | 'delay' | 'meta-eio'
+export type DiskOrder = 'works' | 'eio' | 'stall' | 'delay' | 'meta-eio' | 'lmdb-only'
 
 export class FaultyDisk {
   /** For the broker's process. */

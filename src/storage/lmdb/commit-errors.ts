@@ -2,9 +2,9 @@
 import { statfsSync } from 'node:fs'
 import { StoreError } from '../../core/ports/store.js'
 
-const ENOSPC = 28
-const EIO = 5
-const EDQUOT = 122
+/** LMDB reports numbers, Node names. */
+const FULL: readonly unknown[] = [28, 'ENOSPC', 122, 'EDQUOT']
+const EIO: readonly unknown[] = [5, 'EIO']
 const MDB_MAP_FULL = -30792
 const MDB_PAGE_NOTFOUND = -30797
 const MDB_CORRUPTED = -30796
@@ -17,12 +17,26 @@ const MDB_INVALID = -30793
 export function commitError(cause: unknown, directory: string, writtenBytes: number): StoreError {
   const code = errorCode(cause)
   const full =
-    code === ENOSPC ||
-    code === EDQUOT ||
+    FULL.includes(code) ||
     code === MDB_MAP_FULL ||
-    (code === EIO && freeBytes(directory) < Math.max(1_048_576, 2 * writtenBytes))
+    (EIO.includes(code) && freeBytes(directory) < Math.max(1_048_576, 2 * writtenBytes))
   if (full) return new StoreError('STORE_FULL', `no space left for the store in ${directory}`, { cause })
   return new StoreError('STORE_IO', `writing the store in ${directory} failed: ${describe(cause)}`, { cause })
+}
+
+/** Whatever the file system or LMDB throws becomes a StoreError. */
+export function attempt<Result>(directory: string, run: () => Result): Result {
+  try {
+    return run()
+  } catch (error) {
+    if (error instanceof StoreError) throw error
+    const code = (error as { code?: unknown }).code
+    if (FULL.includes(code)) {
+      throw new StoreError('STORE_FULL', `no space left to open the store in ${directory}`, { cause: error })
+    }
+    const kind = isCorruption(error) ? 'STORE_CORRUPT' : 'STORE_IO'
+    throw new StoreError(kind, `cannot open the store in ${directory}: ${describe(error)}`, { cause: error })
+  }
 }
 
 /** @returns true when LMDB itself has found its pages damaged. */

@@ -27,9 +27,13 @@ import {
 } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { StoreError } from '../../core/ports/store.js'
+import { slotNames } from './journal/slot-names.js'
 
-/** What this build writes. It reads every format from 1 on; new in 2: producers, idempotency keys and the ledger. */
-export const STORE_FORMAT = 2
+/**
+ * What this build writes. It reads every format from 1 on; new in 2: producers, idempotency keys and the ledger; in 3:
+ * the journal file.
+ */
+export const STORE_FORMAT = 3
 export const DATA_FILE = 'data.mdb'
 const LMDB_LOCK_FILE = 'lock.mdb'
 const DESCRIPTION_FILE = 'store.json'
@@ -47,7 +51,7 @@ export interface StoreDescription {
 
 /** Creates the directory or takes an empty or known one; nobody but the owner may look into it afterwards. */
 export function takeDirectory(directory: string): void {
-  const created = mkdirSync(directory, { recursive: true, mode: 0o700 })
+  const created = makeDirectories(resolve(directory))
   if (created !== undefined) flushCreated(directory, created)
   const stat = statSync(directory)
   const user = process.geteuid?.()
@@ -61,7 +65,21 @@ export function takeDirectory(directory: string): void {
     throw new StoreError('STORE_FORMAT', message)
   }
   if ((stat.mode & 0o077) !== 0) chmodSync(directory, 0o700)
-  for (const name of [DATA_FILE, LMDB_LOCK_FILE, DESCRIPTION_FILE]) tightenFile(join(directory, name))
+  for (const name of [DATA_FILE, LMDB_LOCK_FILE, DESCRIPTION_FILE, ...slotNames(directory)]) {
+    tightenFile(join(directory, name))
+  }
+}
+
+/**
+ * Level by level: `mkdir` with `recursive` never returns on a file system that answers ENOENT below a directory that is
+ * there, such as /proc. @returns the first directory that did not exist, if any.
+ */
+function makeDirectories(directory: string): string | undefined {
+  if (existsSync(directory)) return undefined
+  const above = dirname(directory)
+  const created = above === directory ? undefined : makeDirectories(above)
+  mkdirSync(directory, { mode: 0o700 })
+  return created ?? directory
 }
 
 export function tightenFile(path: string): void {
@@ -178,8 +196,10 @@ export function markUnflushed(directory: string): void {
 
 /** Flushes everything written without flushing (fdatasync on any descriptor of a file covers all its pages). */
 export function markFlushed(directory: string): void {
-  const data = join(directory, DATA_FILE)
-  if (existsSync(data)) flushPath(data, fdatasyncSync)
+  for (const name of [DATA_FILE, ...slotNames(directory)]) {
+    const path = join(directory, name)
+    if (existsSync(path)) flushPath(path, fdatasyncSync)
+  }
   unlinkSync(join(directory, UNFLUSHED_FILE))
   flushPath(directory)
 }
@@ -195,7 +215,7 @@ function flushCreated(directory: string, firstCreated: string): void {
   }
 }
 
-function flushPath(path: string, flush: (descriptor: number) => void = fsyncSync): void {
+export function flushPath(path: string, flush: (descriptor: number) => void = fsyncSync): void {
   const descriptor = openSync(path, 'r')
   try {
     flush(descriptor)

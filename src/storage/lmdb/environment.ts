@@ -16,6 +16,7 @@
  */
 import { type Database, open, type RootDatabase, type Transaction } from 'lmdb'
 import { STORE_TABLES, type StoreTable } from '../../core/ports/store.js'
+import { JOURNAL_STATE_TABLE } from './journal/journal-state.js'
 
 export type Durability = 'flush' | 'os' | 'memory'
 export interface LmdbTable extends Database<Uint8Array, Uint8Array> {
@@ -26,6 +27,8 @@ export interface LmdbTable extends Database<Uint8Array, Uint8Array> {
 export interface Environment {
   readonly root: RootDatabase<Uint8Array, Uint8Array>
   readonly tables: Readonly<Record<StoreTable, LmdbTable>>
+  /** One row, of the adapter itself: `journal/journal-state.ts`. */
+  readonly journalState: LmdbTable
 }
 
 /** Address space, not disk space: LMDB maps the file, and grows the map when the file outgrows it. */
@@ -58,5 +61,6 @@ export function openEnvironment(directory: string, durability: Durability, mapSi
   const root = open<Uint8Array, Uint8Array>(settings)
   const tables = {} as Record<StoreTable, LmdbTable>
   for (const name of STORE_TABLES) tables[name] = root.openDB<Uint8Array, Uint8Array>(name, binary) as LmdbTable
-  return { root, tables }
+  const journalState = root.openDB<Uint8Array, Uint8Array>(JOURNAL_STATE_TABLE, binary) as LmdbTable
+  return { root, tables, journalState }
 }

@@ -21,7 +21,10 @@ import {
 } from '../../core/ports/store.js'
 import { commitError, describe, isCorruption } from './commit-errors.js'
 import type { Environment } from './environment.js'
-import { type Commit, GroupWriter, groupBytes } from './group-writer.js'
+import { type Commit, GroupWriter, groupBytes, isRecord } from './group-writer.js'
+import type { JournalFile } from './journal/journal-file.js'
+import { mergedByKey } from './journal/journal-slots.js'
+import { recordNumber } from './journal/slot-format.js'
 import { checkFrame, corruptRow, FRAME_BYTES, readFrame } from './value-frame.js'
 
 /** A page of `entries`, bounded both ways: 256 values of 8 MB must not be in memory together. */
@@ -43,6 +46,7 @@ interface RawEntry {
 
 export interface LmdbStoreSetup {
   readonly environment: Environment
+  readonly journal: JournalFile
   readonly directory: string
   readonly incarnation: string
   readonly previousIncarnation?: string | null
@@ -83,12 +87,13 @@ export class LmdbStore implements Store {
     this.previousIncarnation = setup.previousIncarnation ?? null
     this.#snapshot = setup.environment.root.useReadTransaction()
     this.#reading = { transaction: this.#snapshot }
-    this.#writer = new GroupWriter(setup.environment)
+    this.#writer = new GroupWriter(setup.environment, setup.journal, this.#newestJournalKey())
   }
 
   get(table: StoreTable, key: Uint8Array): Uint8Array | undefined {
     this.#assertOpen()
     assertKey(key)
+    if (table === 'journal' && this.#setup.journal.holds(key)) return this.#ofFile(key)
     let framed: Uint8Array | undefined
     try {
       framed = this.#environment.tables[table].getBinaryFast(key, this.#reading)
@@ -117,7 +122,32 @@ export class LmdbStore implements Store {
   entries(range: StoreRange): IterableIterator<StoreEntry> {
     this.#assertOpen()
     assertRange(range)
+    if (range.table === 'journal' && !this.#setup.journal.isEmpty) return this.#walkJournal(range)
     return this.#walk(range)
+  }
+
+  #ofFile(key: Uint8Array): Uint8Array | undefined {
+    for (const { value } of this.#setup.journal.rows(key, successor(key))) return value
+    return undefined
+  }
+
+  /** Records lie in the file, and in LMDB where a commit had more to write than its record. */
+  *#walkJournal({ limit = Number.POSITIVE_INFINITY, ...range }: StoreRange): IterableIterator<StoreEntry> {
+    const ofFile = this.#setup.journal.rows(range.from ?? new Uint8Array(0), range.until)
+    let left = limit
+    for (const entry of left > 0 ? mergedByKey(this.#walk(range), ofFile) : []) {
+      yield entry
+      left -= 1
+      if (left <= 0) return
+      this.#assertOpen()
+    }
+  }
+
+  #newestJournalKey(): number {
+    for (const { key } of this.#environment.tables.journal.getRange({ reverse: true, limit: 1 })) {
+      if (key.length === 8) return recordNumber(key)
+    }
+    return -1
   }
 
   commit(operations: readonly StoreOperation[], done: (error: StoreError | null) => void): void {
@@ -131,7 +161,7 @@ export class LmdbStore implements Store {
       queueMicrotask(() => done(refusal))
       return
     }
-    this.#waiting.push({ operations, bytes, done })
+    this.#waiting.push({ operations, bytes, isRecord: isRecord(operations), done })
     if (this.#inFlight.length === 0) this.#startGroup()
   }
 
@@ -146,7 +176,9 @@ export class LmdbStore implements Store {
     this.#watchdog?.cancel()
     // A write that never settled may still be running inside LMDB: leave the environment and the lock to the exit.
     if (this.#failure?.code === 'STORE_STALLED') return
+    if (this.#failure === null) await this.#writer.close()
     this.#snapshot.done()
+    await this.#setup.journal.close()
     await this.#environment.root.close()
     await this.#setup.afterClose(this.#failure === null)
   }
@@ -164,13 +196,15 @@ export class LmdbStore implements Store {
 
   #takeGroup(): readonly Commit[] {
     if (this.#waiting.length <= 1) return this.#waiting.splice(0)
+    const isRecord = this.#waiting[0]?.isRecord
     let operations = 0
     let bytes = 0
     let count = 0
     for (const commit of this.#waiting) {
       operations += commit.operations.length
       bytes += commit.bytes
-      if (count > 0 && (operations > GROUP_OPERATIONS_MAX || bytes > GROUP_BYTES_MAX)) break
+      if (commit.isRecord !== isRecord || (count > 0 && (operations > GROUP_OPERATIONS_MAX || bytes > GROUP_BYTES_MAX)))
+        break
       count += 1
     }
     return this.#waiting.splice(0, count)
@@ -183,14 +217,20 @@ export class LmdbStore implements Store {
 
   #groupDone(group: readonly Commit[]): void {
     if (this.#failure !== null) return
-    this.#snapshot.done()
-    this.#snapshot = this.#environment.root.useReadTransaction()
-    this.#reading.transaction = this.#snapshot
+    if (this.#writer.written(group)) this.#renewSnapshot()
     this.#inFlight = []
     // The next group goes to the disk first, the callbacks run while it is being written.
     this.#startGroup()
     for (const commit of group) commit.done(null)
-    if (this.#inFlight.length === 0) this.#drained?.()
+    if (this.#inFlight.length > 0) return
+    this.#writer.rest()
+    this.#drained?.()
+  }
+
+  #renewSnapshot(): void {
+    this.#snapshot.done()
+    this.#snapshot = this.#environment.root.useReadTransaction()
+    this.#reading.transaction = this.#snapshot
   }
 
   async #groupFailed(group: readonly Commit[], error: unknown): Promise<void> {

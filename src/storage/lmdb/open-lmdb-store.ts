@@ -5,7 +5,7 @@
 import { join } from 'node:path'
 import type { Timers } from '../../base/clock.js'
 import { STORE_TABLES, StoreError } from '../../core/ports/store.js'
-import { describe as reasonOf, isCorruption } from './commit-errors.js'
+import { attempt } from './commit-errors.js'
 import {
   DATA_FILE,
   markFlushed,
@@ -20,6 +20,8 @@ import {
 } from './directory.js'
 import { type DirectoryLock, lockDirectory } from './directory-lock.js'
 import { type Durability, type Environment, MAP_SIZE_BYTES_DEFAULT, openEnvironment } from './environment.js'
+import type { JournalFile } from './journal/journal-file.js'
+import { openJournal } from './journal/open-journal.js'
 import { LmdbStore } from './lmdb-store.js'
 
 export interface LmdbStoreOptions {
@@ -44,6 +46,7 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<LmdbStor
   attempt(directory, () => takeDirectory(directory))
   const lock = await attempt(directory, () => lockDirectory(directory))
   let environment: Environment | undefined
+  let journal: JournalFile | undefined
   try {
     const existing = attempt(directory, () => prepare(options, buildName))
     environment = attempt(directory, () =>
@@ -52,8 +55,10 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<LmdbStor
     for (const name of [DATA_FILE, 'lock.mdb']) tightenFile(join(directory, name))
     const description = describe(options, environment, existing, buildName)
     const isRenewed = existing !== null && existing.incarnation !== description.incarnation
-    return buildStore(options, environment, description, isRenewed ? existing.incarnation : null, lock)
+    journal = await openJournal(directory, options.durability, environment)
+    return buildStore(options, { environment, journal }, description, isRenewed ? existing.incarnation : null, lock)
   } catch (error) {
+    await journal?.close()
     await environment?.root.close()
     await lock.release()
     throw error
@@ -89,13 +94,13 @@ function describeNew(directory: string, environment: Environment, buildName: str
 
 function buildStore(
   options: LmdbStoreOptions,
-  environment: Environment,
+  files: { readonly environment: Environment; readonly journal: JournalFile },
   description: StoreDescription,
   previousIncarnation: string | null,
   lock: DirectoryLock,
 ): LmdbStore {
   return new LmdbStore({
-    environment,
+    ...files,
     directory: options.directory,
     incarnation: description.incarnation,
     previousIncarnation,
@@ -107,19 +112,4 @@ function buildStore(
       await lock.release()
     },
   })
-}
-
-/** Whatever the file system or LMDB throws becomes a StoreError. */
-function attempt<Result>(directory: string, run: () => Result): Result {
-  try {
-    return run()
-  } catch (error) {
-    if (error instanceof StoreError) throw error
-    const code = (error as { code?: unknown }).code
-    if (code === 'ENOSPC' || code === 28) {
-      throw new StoreError('STORE_FULL', `no space left to open the store in ${directory}`, { cause: error })
-    }
-    const kind = isCorruption(error) ? 'STORE_CORRUPT' : 'STORE_IO'
-    throw new StoreError(kind, `cannot open the store in ${directory}: ${reasonOf(error)}`, { cause: error })
-  }
 }

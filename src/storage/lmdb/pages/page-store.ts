@@ -1,6 +1,7 @@
 /**
- * The store port over a data file, for reading only and without LMDB: what `ledger verify` and `explain` look at. Opens
- * nothing but the file, so that a copy on a read-only disk will do; a broker must not be writing to it meanwhile.
+ * The store port over a data file and the journal file beside it, for reading only and without LMDB: what
+ * `ledger verify` and `explain` look at. Opens nothing but these files, so that a copy on a read-only disk will do; a
+ * broker must not be writing to them meanwhile.
  */
 import { join } from 'node:path'
 import {
@@ -12,6 +13,15 @@ import {
   type StoreTable,
 } from '../../../core/ports/store.js'
 import { DATA_FILE } from '../directory.js'
+import {
+  type JournalContents,
+  type JournalDamage,
+  journalRows,
+  mergedByKey,
+  readJournal,
+} from '../journal/journal-slots.js'
+import { JOURNAL_STATE_KEY, JOURNAL_STATE_TABLE, newJournalState, readJournalState } from '../journal/journal-state.js'
+import { KeyRanges } from '../journal/key-ranges.js'
 import { readFrame } from '../value-frame.js'
 import { tableTrees } from './check-pages.js'
 import { PageDamage, PageFile, type TreeRecord } from './page-file.js'
@@ -23,6 +33,7 @@ export class PageStore implements Store {
   readonly #file: PageFile
   readonly #trees: ReadonlyMap<string, TreeRecord>
   readonly #passesDamage: boolean
+  readonly #journal: Pick<JournalContents, 'slots' | 'ranges' | 'damages'>
   /** Taken apart already: lookups in order pass through the same branches and leaves. */
   readonly #known = new Map<number, TreePage>()
 
@@ -31,30 +42,72 @@ export class PageStore implements Store {
    * throwing STORE_CORRUPT.
    * @throws StoreError STORE_CORRUPT
    */
-  constructor(file: PageFile, passesDamage = false) {
+  constructor(file: PageFile, directory: string, passesDamage = false) {
     this.#file = file
     this.#passesDamage = passesDamage
     this.#trees = this.#attempt(null, () => tableTrees(file)) ?? new Map()
+    this.#journal = this.#readJournal(directory)
+    const [damage] = this.journalDamages
+    if (damage === undefined || passesDamage) return
+    const { place, sentence } = damage
+    throw new StoreError('STORE_CORRUPT', `the journal file in ${directory} is damaged at ${place}: ${sentence}`)
+  }
+
+  get journalDamages(): readonly JournalDamage[] {
+    return this.#journal.damages
+  }
+
+  /** A build before the journal file has left neither a row that speaks of it nor a slot; one alone is damage. */
+  #readJournal(directory: string): Pick<JournalContents, 'slots' | 'ranges' | 'damages'> {
+    const row = this.#attempt(null, () => this.#find(JOURNAL_STATE_TABLE, JOURNAL_STATE_KEY)) ?? null
+    try {
+      return readJournal(directory, row === null ? newJournalState() : readJournalState(this.#value(row)))
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.code !== 'STORE_CORRUPT') throw error
+      const damages = [{ place: `the row of table ${JOURNAL_STATE_TABLE}`, sentence: error.message }]
+      return { slots: [], ranges: new KeyRanges(), damages }
+    }
   }
 
   get(table: StoreTable, key: Uint8Array): Uint8Array | undefined {
-    return this.#attempt(table, () => this.#get(table, Buffer.from(key)))
+    for (const { value } of table === 'journal' ? this.#ofJournal(key, Uint8Array.from([...key, 0])) : []) return value
+    return this.#attempt(table, () => {
+      const node = this.#find(table, Buffer.from(key))
+      return node === null ? undefined : readFrame(table, key, this.#value(node))
+    })
   }
 
-  #get(table: StoreTable, key: Buffer): Uint8Array | undefined {
+  #ofJournal(from: Uint8Array, until: Uint8Array | undefined): IterableIterator<StoreEntry> {
+    return journalRows(this.#journal.slots, this.#journal.ranges, from, until)
+  }
+
+  #find(table: string, key: Buffer): TreeNode | null {
     let page = this.#root(table)
     for (let level = this.#trees.get(table)?.depth ?? 0; page !== null; level -= 1) {
       if (level <= 0) throw new PageDamage(page.number, 'lies deeper than its tree is')
       if (page.isLeaf) {
         const node = page.nodes[childIndex(page, key)]
-        return node === undefined || !node.key.equals(key) ? undefined : readFrame(table, key, this.#value(node))
+        return node?.key.equals(key) === true ? node : null
       }
       page = this.#page((page.nodes[childIndex(page, key)] as TreeNode).child)
     }
-    return undefined
+    return null
   }
 
-  *entries({ table, from, until, limit = Number.POSITIVE_INFINITY }: StoreRange): IterableIterator<StoreEntry> {
+  *entries(range: StoreRange): IterableIterator<StoreEntry> {
+    const { table, from, until, limit = Number.POSITIVE_INFINITY } = range
+    if (table !== 'journal') return yield* this.#ofTree(range)
+    let left = limit
+    if (left <= 0) return
+    const ofTree = this.#ofTree({ ...range, limit: Number.POSITIVE_INFINITY })
+    for (const entry of mergedByKey(ofTree, this.#ofJournal(from ?? new Uint8Array(0), until))) {
+      yield entry
+      left -= 1
+      if (left <= 0) return
+    }
+  }
+
+  *#ofTree({ table, from, until, limit = Number.POSITIVE_INFINITY }: StoreRange): IterableIterator<StoreEntry> {
     const root = this.#attempt(table, () => this.#root(table)) ?? null
     if (root === null || limit <= 0) return
     const start = Buffer.from(from ?? [])
@@ -80,12 +133,15 @@ export class PageStore implements Store {
     this.#file.close()
   }
 
-  /** Rows by LMDB's own count. */
+  /** Rows by LMDB's own count, and the records of the journal file. */
   rowCounts(): Partial<Record<StoreTable, number>> {
-    return Object.fromEntries(STORE_TABLES.map((table) => [table, this.#trees.get(table)?.entries ?? 0]))
+    const inFile = this.#journal.ranges.size
+    return Object.fromEntries(
+      STORE_TABLES.map((table) => [table, (this.#trees.get(table)?.entries ?? 0) + (table === 'journal' ? inFile : 0)]),
+    )
   }
 
-  #root(table: StoreTable): TreePage | null {
+  #root(table: string): TreePage | null {
     const root = this.#trees.get(table)?.root ?? -1
     return root < 0 ? null : this.#page(root)
   }

@@ -9,6 +9,7 @@ import t from 'tap'
 import type { StoreError } from '../../../../src/core/ports/store.js'
 import { commitError } from '../../../../src/storage/lmdb/commit-errors.js'
 import { MAP_SIZE_BYTES_DEFAULT, openEnvironment } from '../../../../src/storage/lmdb/environment.js'
+import { openJournal } from '../../../../src/storage/lmdb/journal/open-journal.js'
 import { LmdbStore } from '../../../../src/storage/lmdb/lmdb-store.js'
 import { openLmdbStore } from '../../../../src/storage/lmdb/open-lmdb-store.js'
 import { bytes, commit, hex, keysOf, put, sequenceKey } from '../../../contract/store-contract.js'
@@ -51,10 +52,11 @@ class HandTimers {
 type Batch = (write: () => void) => Promise<boolean>
 
 /** A store on a real environment whose `batch` can be replaced. */
-function makeStore(name: string, timers = new HandTimers()) {
+async function makeStore(name: string, timers = new HandTimers()) {
   const directory = join(parent, name)
   mkdirSync(directory)
   const environment = openEnvironment(directory, 'os', MAP_SIZE_BYTES_DEFAULT)
+  const journal = await openJournal(directory, 'os', environment)
   const realBatch: Batch = environment.root.batch.bind(environment.root) as Batch
   const control: { batch: Batch } = { batch: realBatch }
   environment.root.batch = ((write: () => void) => control.batch(write)) as typeof environment.root.batch
@@ -62,6 +64,7 @@ function makeStore(name: string, timers = new HandTimers()) {
   let closes = 0
   const store = new LmdbStore({
     environment,
+    journal,
     directory,
     incarnation: 'test',
     commitTimeoutMs: 10_000,
@@ -85,7 +88,7 @@ function rejection(code: number): Error {
 t.test(
   'after a rejected commit it, those behind it and all later ones fail; what was done stays readable',
   async (t) => {
-    const { store, control, fatal, closes } = makeStore('rejected')
+    const { store, control, fatal, closes } = await makeStore('rejected')
     t.equal(await commit(store, [put('meta', bytes(1), bytes(1))]), null)
     let batches = 0
     control.batch = async () => {
@@ -114,7 +117,7 @@ t.test(
 )
 
 t.test('what LMDB has committed but not reported yet stays invisible until done', async (t) => {
-  const { store, control, realBatch } = makeStore('unreported')
+  const { store, control, realBatch } = await makeStore('unreported')
   t.equal(await commit(store, [put('meta', bytes(1), bytes(1))]), null)
   let committed: () => void = () => undefined
   const isCommitted = new Promise<void>((resolve) => (committed = resolve))
@@ -137,7 +140,7 @@ t.test('what LMDB has committed but not reported yet stays invisible until done'
 })
 
 t.test('LMDB throwing instead of rejecting is a failed commit too, reported later', async (t) => {
-  const { store, control, fatal } = makeStore('throwing')
+  const { store, control, fatal } = await makeStore('throwing')
   control.batch = () => {
     throw new Error('Internal buffers have been corrupted')
   }
@@ -153,7 +156,7 @@ t.test('LMDB throwing instead of rejecting is a failed commit too, reported late
 })
 
 t.test('a commit that does not settle in time fails with STORE_STALLED; settling later changes nothing', async (t) => {
-  const { store, control, realBatch, fatal, timers, closes } = makeStore('stalled')
+  const { store, control, realBatch, fatal, timers, closes } = await makeStore('stalled')
   t.equal(await commit(store, [put('meta', bytes(1), bytes(1))]), null)
   let release: (value: boolean) => void = () => undefined
   control.batch = () => new Promise((resolve) => (release = resolve))
@@ -178,7 +181,7 @@ t.test('a commit that does not settle in time fails with STORE_STALLED; settling
 t.test(
   'a process that was stopped for an hour while a commit was under way finds it settled, not stalled',
   async (t) => {
-    const { store, fatal, timers } = makeStore('stopped')
+    const { store, fatal, timers } = await makeStore('stopped')
     const pending = commit(store, [put('meta', bytes(1), bytes(1))])
     timers.jump(3_600_000)
     t.equal(await pending, null)
@@ -188,7 +191,7 @@ t.test(
 )
 
 t.test('the first commit after an idle time is given up at its timeout', async (t) => {
-  const { store, control, fatal, timers } = makeStore('first')
+  const { store, control, fatal, timers } = await makeStore('first')
   control.batch = () => new Promise(() => undefined)
   const pending = commit(store, [put('meta', bytes(1), bytes(1))])
   timers.advance(9_999)
@@ -199,7 +202,7 @@ t.test('the first commit after an idle time is given up at its timeout', async (
 })
 
 t.test('commits that settle leave one watch at most, and none after close', async (t) => {
-  const { store, timers } = makeStore('watch')
+  const { store, timers } = await makeStore('watch')
   for (let row = 0; row < 50; row += 1) await commit(store, [put('meta', bytes(row), bytes(row))])
   t.equal(timers.scheduled.length, 1)
   timers.advance(20_000)

@@ -94,7 +94,7 @@ t.test(
       t.equal(store.incarnation, 'old')
       t.equal(store.previousIncarnation, null)
     })
-    t.match(JSON.parse(readFileSync(path, 'utf8')), { format: 2, incarnation: 'old', dataFile: /^\d+@\d+$/ })
+    t.match(JSON.parse(readFileSync(path, 'utf8')), { format: 3, incarnation: 'old', dataFile: /^\d+@\d+$/ })
   },
 )
 
@@ -159,11 +159,11 @@ t.test('a newer format is refused with both versions and what to do; the data st
   await withStore(directory, (store) => commit(store, [put('meta', bytes(1), bytes(1))]))
   const path = join(directory, 'store.json')
   const description = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>
-  t.match(description, { format: 2, writtenBy: 'tallymq', incarnation: /^[0-9a-f-]{36}$/ })
-  writeFileSync(path, JSON.stringify({ ...description, format: 3, writtenBy: 'tallymq 9.1.0', more: true }))
+  t.match(description, { format: 3, writtenBy: 'tallymq', incarnation: /^[0-9a-f-]{36}$/ })
+  writeFileSync(path, JSON.stringify({ ...description, format: 4, writtenBy: 'tallymq 9.1.0', more: true }))
   await t.rejects(openStore(directory, { buildName: 'tallymq 0.1.0' }), {
     code: 'STORE_FORMAT',
-    message: /store format 3, written by tallymq 9\.1\.0; this is tallymq 0\.1\.0, which reads formats 1 to 2\. Run/,
+    message: /store format 4, written by tallymq 9\.1\.0; this is tallymq 0\.1\.0, which reads formats 1 to 3\. Run/,
   })
   writeFileSync(path, JSON.stringify({ ...description, unknownField: 1 }))
   await withStore(directory, (store) => t.equal(hex(store.get('meta', bytes(1))), '01'))
