@@ -134,7 +134,8 @@ function wrongState(found: number, durable: number, begun: number): string {
 }
 
 function opened(directory: string, timers: Timers): Promise<LmdbStore> {
-  return openLmdbStore({ directory, durability: 'flush', commitTimeoutMs: 60_000, timers, mapSizeBytes: 2 ** 30 })
+  const shared = { directory, durability: 'flush', commitTimeoutMs: 60_000, timers } as const
+  return openLmdbStore({ ...shared, mapSizeBytes: 2 ** 30, journalSlotBytes: 4_096 })
 }
 
 /** A record behind those that survived; after another start the journal has it, and nothing that was torn before. */

@@ -13,6 +13,9 @@ import { Random } from '../support/random.js'
 import type { CommitScript } from './commits.js'
 import { NOTE } from './trace.js'
 
+/** So small that slots are changed and filled again within one script. */
+export const JOURNAL_SLOT_BYTES = 4_096
+
 export interface WriteTask {
   readonly parent: string
   readonly scriptFile: string
@@ -37,6 +40,7 @@ export async function writeStore(task: WriteTask, timers: Timers): Promise<void>
     commitTimeoutMs: 60_000,
     timers,
     mapSizeBytes: 2 ** 30,
+    journalSlotBytes: JOURNAL_SLOT_BYTES,
   })
   const random = new Random(seed)
   let isAhead: Promise<void> = Promise.resolve()

@@ -29,7 +29,7 @@ const READS_THE_CHECKOUT = ['limits.test.ts']
 const FUZZ_STEPS = 600
 /** Of `crash-images/`: the world and its length. */
 const IMAGE_SEED = 3
-const IMAGE_STEPS = 300
+const IMAGE_STEPS = 1_000
 /**
  * A bug may make a program run in circles: that it does not end is a catch as well. Counted in seconds that this
  * process has seen pass, so that a machine that was stopped for an hour is not taken for a bug.

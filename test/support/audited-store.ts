@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { STORE_TABLES, type Store, type StoreTable } from '../../src/core/ports/store.js'
 import { PacketType } from '../../src/protocol/packets.js'
 import { systemTimers } from '../../src/server/system-clock.js'
-import { SLOT_BYTES_MIN } from '../../src/storage/lmdb/journal/journal-file.js'
+import { SLOT_BYTES_DEFAULT } from '../../src/storage/lmdb/journal/journal-file.js'
 import { slotNames } from '../../src/storage/lmdb/journal/slot-names.js'
 import { openLmdbStore } from '../../src/storage/lmdb/open-lmdb-store.js'
 import type { MemoryStore } from '../../src/storage/memory/memory-store.js'
@@ -51,7 +51,7 @@ export function auditedStore(): MemoryStore {
 
 function isSlotReady(directory: string): boolean {
   const [name] = slotNames(directory)
-  return name !== undefined && statSync(join(directory, name)).size >= SLOT_BYTES_MIN
+  return name !== undefined && statSync(join(directory, name)).size >= SLOT_BYTES_DEFAULT
 }
 
 /** The same rows in a data directory, written in many commits so that pages have been freed and used again. */

@@ -223,7 +223,11 @@ export class LmdbStore implements Store {
     this.#startGroup()
     for (const commit of group) commit.done(null)
     if (this.#inFlight.length > 0) return
-    this.#writer.rest()
+    try {
+      this.#writer.rest()
+    } catch (error) {
+      this.#fail(commitError(error, this.#setup.directory, 0))
+    }
     this.#drained?.()
   }
 

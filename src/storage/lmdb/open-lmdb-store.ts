@@ -33,6 +33,8 @@ export interface LmdbStoreOptions {
   readonly timers: Timers
   /** Address space reserved for the file; default 64 GiB, grows by itself. */
   readonly mapSizeBytes?: number
+  /** Of the journal file's first slot, a power of two of at least 4 KiB; default 256 KiB. Small ones are for tests. */
+  readonly journalSlotBytes?: number
   /** Called once, after the failed commits have been told: the store takes no more commits, stop the process. */
   readonly onFatal?: (error: StoreError) => void
   /** Named in `store.json` and in the message that an older build shows. Default 'tallymq'. */
@@ -55,7 +57,7 @@ export async function openLmdbStore(options: LmdbStoreOptions): Promise<LmdbStor
     for (const name of [DATA_FILE, 'lock.mdb']) tightenFile(join(directory, name))
     const description = describe(options, environment, existing, buildName)
     const isRenewed = existing !== null && existing.incarnation !== description.incarnation
-    journal = await openJournal(directory, options.durability, environment)
+    journal = await openJournal(directory, options.durability, environment, options.journalSlotBytes)
     return buildStore(options, { environment, journal }, description, isRenewed ? existing.incarnation : null, lock)
   } catch (error) {
     await journal?.close()

@@ -31,10 +31,10 @@ import {
 } from './slot-format.js'
 import { slotIndex, slotName } from './slot-names.js'
 
-/** The first slot is small, so that a small store is; each new one is twice as large, up to this. */
-export const SLOT_BYTES_MIN = 262_144
-const SLOT_BYTES_MAX = 4_194_304
-const FILL_BYTES = 262_144
+/** The first slot is small, so that a small store is; each new one is twice as large, up to sixteen times. */
+export const SLOT_BYTES_DEFAULT = 262_144
+const SLOT_GROWTH_MAX = 16
+const FILL_BYTES_MAX = 262_144
 /** After a slot could not be made, as on a full disk. */
 const ASKED_BEFORE_RETRY = 1_000
 /** Elsewhere than on Linux a write is followed by a flush of its own. */
@@ -49,6 +49,8 @@ export interface JournalRecord {
 export interface JournalFileSetup {
   readonly directory: string
   readonly isFlushed: boolean
+  /** Of the first slot. */
+  readonly slotBytes: number
   readonly state: JournalState
   readonly contents: JournalContents
 }
@@ -71,6 +73,7 @@ export class JournalFile {
   readonly databaseId: Buffer
   readonly #directory: string
   readonly #isFlushed: boolean
+  readonly #slotBytes: number
   readonly #run = randomBytes(4).readUInt32LE()
   readonly #ranges: KeyRanges
   readonly #slots: OpenSlot[]
@@ -87,9 +90,10 @@ export class JournalFile {
   #pauseLeft = 0
 
   /** @throws what the file system says. */
-  constructor({ directory, isFlushed, state, contents }: JournalFileSetup) {
+  constructor({ directory, isFlushed, slotBytes, state, contents }: JournalFileSetup) {
     this.#directory = directory
     this.#isFlushed = isFlushed
+    this.#slotBytes = slotBytes
     this.databaseId = state.databaseId
     this.#trimmed = state.trimmed
     this.#ranges = contents.ranges
@@ -266,15 +270,15 @@ export class JournalFile {
   /** Its name is durable, and its blocks are there, before the first record goes into it. */
   async #makeSlot(): Promise<OpenSlot> {
     const index = this.#slots.reduce((next, { name }) => Math.max(next, slotIndex(name) + 1), 0)
-    const largest = this.#slots.reduce((most, { bytes }) => Math.max(most, bytes), SLOT_BYTES_MIN / 2)
-    const bytes = Math.min(2 * largest, SLOT_BYTES_MAX)
+    const largest = this.#slots.reduce((most, { bytes }) => Math.max(most, bytes), this.#slotBytes / 2)
+    const bytes = Math.min(2 * largest, SLOT_GROWTH_MAX * this.#slotBytes)
     const name = slotName(index)
     const path = join(this.#directory, name)
     try {
       const file = await open(path, 'wx', 0o600)
       try {
-        const zeros = Buffer.alloc(FILL_BYTES)
-        for (let at = 0; at < bytes; at += FILL_BYTES) await fill(file, zeros, at)
+        const zeros = Buffer.alloc(Math.min(bytes, FILL_BYTES_MAX))
+        for (let at = 0; at < bytes; at += zeros.length) await fill(file, zeros, at)
         if (this.#isFlushed) await file.datasync()
       } finally {
         await file.close()

@@ -2,7 +2,7 @@
 import { StoreError } from '../../../core/ports/store.js'
 import { attempt, commitError } from '../commit-errors.js'
 import type { Durability, Environment } from '../environment.js'
-import { JournalFile, settleJournal } from './journal-file.js'
+import { JournalFile, SLOT_BYTES_DEFAULT, settleJournal } from './journal-file.js'
 import { readJournal } from './journal-slots.js'
 import {
   JOURNAL_STATE_BYTES,
@@ -18,6 +18,7 @@ export async function openJournal(
   directory: string,
   durability: Durability,
   environment: Environment,
+  slotBytes = SLOT_BYTES_DEFAULT,
 ): Promise<JournalFile> {
   const state = await knownJournalState(directory, environment)
   return attempt(directory, () => {
@@ -31,7 +32,7 @@ export async function openJournal(
       )
     }
     if (durability === 'flush') settleJournal(directory, contents)
-    return new JournalFile({ directory, isFlushed: durability === 'flush', state, contents })
+    return new JournalFile({ directory, isFlushed: durability === 'flush', slotBytes, state, contents })
   })
 }
 
