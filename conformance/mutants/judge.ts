@@ -46,6 +46,8 @@ export function listProblems(root: string, faults: readonly Fault[]): string[] {
   const problems: string[] = []
   for (const fault of faults) {
     if (faults.some((other) => other !== fault && other.name === fault.name)) problems.push(`twice: "${fault.name}"`)
+    // A fault that names what is gone is not one; by its place an argument can be gone without a word.
+    if (/\barguments\b/.test(fault.to)) problems.push(`"${fault.name}": name the argument`)
     try {
       faultySource(root, fault)
     } catch (error) {

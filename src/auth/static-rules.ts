@@ -97,8 +97,7 @@ export class StaticRules implements Access {
     if (this.#needsPlainClientId && !isPlainName(clientId)) {
       return CLIENT_ID_REFUSAL
     }
-    const proven = this.#provenPasswords.get(username)
-    if (proven !== undefined && timingSafeEqual(proven, this.#proof(password))) return { accepted: true, username }
+    if (this.#isProven(username, password)) return { accepted: true, username }
     if (this.#waiting.length >= VERIFICATIONS_WAITING_MAX) {
       return refusal(ReasonCode.SERVER_BUSY, 'too many passwords wait to be checked; try again later')
     }
@@ -126,6 +125,8 @@ export class StaticRules implements Access {
   async #verify(username: string, password: Uint8Array): Promise<AuthenticationResult> {
     await this.#turnToVerify()
     try {
+      // Somebody who came with it before has been hashed meanwhile: a fleet after a restart, for one.
+      if (this.#isProven(username, password)) return { accepted: true, username }
       const hash = this.#users.get(username)
       const isRight = await verifyPassword(password, hash ?? this.#decoy)
       if (!isRight || hash === undefined) {
@@ -147,6 +148,11 @@ export class StaticRules implements Access {
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     }
     this.#verifying += 1
+  }
+
+  #isProven(username: string, password: Uint8Array): boolean {
+    const proven = this.#provenPasswords.get(username)
+    return proven !== undefined && timingSafeEqual(proven, this.#proof(password))
   }
 
   #proof(password: Uint8Array): Buffer {

@@ -4,6 +4,7 @@
  */
 import { randomInt } from 'node:crypto'
 import { CommandError, ExitCode } from './exit-codes.js'
+import { readHidden } from './hidden-input.js'
 
 export interface Console {
   /** Bytes as a string, one character each. */
@@ -17,6 +18,8 @@ export interface Console {
   status(line: string): void
   readonly environment: { readonly [name: string]: string | undefined }
   readonly input: AsyncIterable<Uint8Array>
+  /** Asks at the terminal for a line that is not shown. null: stdin is none. */
+  readonly askHidden: ((prompt: string) => Promise<string>) | null
   now(): Date
   /** From 0 up to 1. */
   random(): number
@@ -69,6 +72,11 @@ export function processConsole(): Console {
     environment: process.env,
     get input() {
       return process.stdin
+    },
+    // Asked for when it is needed: opening stdin has effects.
+    get askHidden() {
+      const { stdin, stderr } = process
+      return stdin.isTTY ? (prompt: string) => readHidden(prompt, stdin, (text) => void stderr.write(text)) : null
     },
     processId: process.pid,
     errorIsTerminal: process.stderr.isTTY === true,

@@ -23,14 +23,14 @@ const OTHER_SPACES = /[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]/g
 export async function passwd(args: readonly string[], console: Console): Promise<ExitCode> {
   const description =
     'Print the hash of a password, for access.users in the configuration. ' +
-    'The password is TALLYMQ_PASSWORD from the environment, or the first line of stdin.'
+    'The password is TALLYMQ_PASSWORD from the environment, or the first line of stdin; at a terminal it is asked for.'
   const command = newCommand('passwd', description, console).option(
     '--scram',
     'print SCRAM-SHA-256 keys, for access.users[].scramSha256: such a client never sends its password',
   )
   const flags = parseFlags<{ scram?: true }>(command, args)
   if (flags === undefined) return ExitCode.OK
-  const password = console.environment.TALLYMQ_PASSWORD ?? (await firstLine(console))
+  const password = console.environment.TALLYMQ_PASSWORD ?? (await typed(console)) ?? (await firstLine(console))
   if (password === '')
     throw new CommandError(ExitCode.USAGE, 'no password: write one to stdin, or set TALLYMQ_PASSWORD')
   const write = flags.scram === true ? scramKeys : passwordHash
@@ -65,6 +65,16 @@ function saslPrepared(password: string): string {
 
 function withoutPadding(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('base64').replace(/=+$/, '')
+}
+
+/** Twice, because what is not shown is easily mistyped. */
+async function typed({ askHidden }: Console): Promise<string | undefined> {
+  if (askHidden === null) return undefined
+  const password = await askHidden('Password: ')
+  if (password !== '' && (await askHidden('Again: ')) !== password) {
+    throw new CommandError(ExitCode.USAGE, 'these were two different ones')
+  }
+  return password
 }
 
 async function firstLine(console: Console): Promise<string> {

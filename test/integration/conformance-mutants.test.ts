@@ -33,6 +33,8 @@ t.test('every fault of the list stands once in the source and is named with case
   t.same(listProblems(ROOT, ALL), [])
   const gone: Fault = { ...NO_FAULT, from: 'this text is not there', caughtBy: ['publish-00'] }
   t.equal(listProblems(ROOT, [gone]).length, 4, 'a list that does not fit is complained about')
+  const byPlace: Fault = { ...NO_FAULT, to: 'if (arguments[0] === 0) violation(' }
+  t.equal(listProblems(ROOT, [byPlace]).length, 1, 'an argument by its place may be another one by now')
   t.end()
 })
 

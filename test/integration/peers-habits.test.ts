@@ -133,6 +133,38 @@ t.test(
   },
 )
 
+t.test('ESPEasy: back after a power cut, its backlog comes no faster than its window allows, in order', async (t) => {
+  const windowSize = 20
+  const { mqttUrl } = await startBroker(t, { limits: { inflightMax: windowSize } })
+  const url = mqttUrl as string
+  const hub = await MqttJs.start(t, url, { protocolVersion: 4 })
+  await hub.client.subscribeAsync('esp/+/LWT', { qos: 1 })
+  const payload = Buffer.from('Connection Lost')
+  const will = { topicName: 'esp/plug/LWT', payload, qos: 1, retain: true, properties: {} } as const
+  const connect = connectPacket('plug', { cleanStart: false, keepAliveSec: 10, will })
+  const before = await Device.open(t, url, 4)
+  before.send(connect, subscribePacket('esp/plug/cmd', 1))
+  await before.packet(PacketType.SUBACK)
+  before.socket.destroy()
+  t.match((await hub.messages.count(1))[0], { topic: 'esp/plug/LWT', payload })
+  const texts = Array.from({ length: 1_000 }, (_, index) => `${index}`)
+  await Promise.all(texts.map((text) => hub.client.publishAsync('esp/plug/cmd', text, { qos: 1 })))
+  const after = await Device.open(t, url, 4)
+  after.send(connect)
+  t.match(await after.connack(), { sessionPresent: true })
+  await after.publishes.count(windowSize)
+  after.send(PINGREQ)
+  await after.packet(PacketType.PINGRESP)
+  let widest = after.publishes.items.length
+  for (let done = 0; done < texts.length; done += 1) {
+    await after.publishes.count(done + 1)
+    widest = Math.max(widest, after.publishes.items.length - done)
+    after.send(puback(after.publishes.items[done] as PublishPacket))
+  }
+  t.equal(widest, windowSize, 'never more than it can hold')
+  t.same(after.publishes.items.map(textOf), texts)
+})
+
 t.test('SUBACK comes before the retained messages, which simple devices do not expect earlier', async (t) => {
   const { mqttUrl } = await startBroker(t)
   const writer = await MqttJs.start(t, mqttUrl as string, { protocolVersion: 4 })

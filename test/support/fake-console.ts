@@ -6,6 +6,7 @@ export class FakeConsole implements Console {
   readonly logged: string[] = []
   readonly environment: Record<string, string>
   readonly input: AsyncIterable<Uint8Array>
+  readonly askHidden: Console['askHidden']
   readonly processId = 4711
   readonly errorIsTerminal = false
   pendingBytes = 0
@@ -14,8 +15,15 @@ export class FakeConsole implements Console {
   readonly interrupted = this.#interruption.signal
   readonly outputClosed = new AbortController().signal
 
-  constructor(given: { environment?: Record<string, string>; input?: readonly (string | Uint8Array)[] } = {}) {
+  constructor(
+    given: {
+      environment?: Record<string, string>
+      input?: readonly (string | Uint8Array)[]
+      askHidden?: Console['askHidden']
+    } = {},
+  ) {
     this.environment = given.environment ?? {}
+    this.askHidden = given.askHidden ?? null
     const chunks = given.input ?? []
     this.input = (async function* () {
       for (const chunk of chunks) yield typeof chunk === 'string' ? new TextEncoder().encode(chunk) : chunk

@@ -17,14 +17,18 @@ const SLAB_CUT_MAX = 1_024
 const COPY_BY_HAND_MAX = 8
 const STRING_BYTES_MAX = 65_535
 const VARIABLE_BYTE_INTEGER_MAX = 268_435_455
-const EMPTY = new Uint8Array(0)
+const NO_BACKING = new ArrayBuffer(0)
+const EMPTY = new Uint8Array(NO_BACKING)
 
 let slab = EMPTY
+let slabBacking: ArrayBuffer = NO_BACKING
 let slabUsed = SLAB_BYTES
 
 export class PacketBuffer {
   /** Ours from `#start` to `#limit`; the rest of a slab belongs to others. */
   bytes: Uint8Array = EMPTY
+  /** Its buffer, from the beginning: asking a view for it is a call out of JavaScript, a tenth of a small packet. */
+  #backing: ArrayBuffer = NO_BACKING
   /** Where the next byte goes. */
   position = 0
   #start = 0
@@ -107,10 +111,11 @@ export class PacketBuffer {
   take(): WrittenBytes | null {
     const length = this.position - this.#start
     if (length <= FRAME_HEADROOM) return null
-    const buffer = new Uint8Array(this.bytes.buffer, this.bytes.byteOffset + this.#start, length)
+    const buffer = new Uint8Array(this.#backing, this.#start, length)
     this.#firstCapacity = firstCapacity(length)
     if (this.bytes === slab && this.#limit === slabUsed) slabUsed = this.position // what was not needed goes back
     this.bytes = EMPTY
+    this.#backing = NO_BACKING
     this.position = 0
     this.#start = 0
     this.#limit = 0
@@ -136,28 +141,36 @@ export class PacketBuffer {
       return
     }
     const length = this.position - this.#start
-    const grown = new Uint8Array(Math.max(length + count, 2 * (this.#limit - this.#start)))
-    grown.set(this.bytes.subarray(this.#start, this.position))
-    this.bytes = grown
+    const old = this.bytes.subarray(this.#start, this.position)
+    this.#allocate(Math.max(length + count, 2 * (this.#limit - this.#start)))
+    this.bytes.set(old)
     this.position = length
     this.#start = 0
-    this.#limit = grown.length
+    this.#limit = this.bytes.length
   }
 
   #begin(capacity: number): void {
     if (capacity > SLAB_CUT_MAX) {
-      this.bytes = new Uint8Array(capacity)
+      this.#allocate(capacity)
     } else {
       if (slabUsed + capacity > SLAB_BYTES) {
-        slab = new Uint8Array(SLAB_BYTES)
+        slabBacking = new ArrayBuffer(SLAB_BYTES)
+        slab = new Uint8Array(slabBacking)
         slabUsed = 0
       }
       this.bytes = slab
+      this.#backing = slabBacking
       this.#start = slabUsed
       slabUsed += capacity
     }
     this.#limit = this.#start + capacity
     this.position = this.#start + FRAME_HEADROOM
+  }
+
+  #allocate(capacity: number): void {
+    const backing = new ArrayBuffer(capacity)
+    this.#backing = backing
+    this.bytes = new Uint8Array(backing)
   }
 }
 

@@ -1,4 +1,5 @@
 /** Who gets in, and who may do what. */
+import { createHook } from 'node:async_hooks'
 import { scryptSync } from 'node:crypto'
 import t from 'tap'
 import { allowAll } from '../../../src/auth/allow-all.js'
@@ -48,6 +49,24 @@ t.test('everybody else does not, and an unknown user is told the same as a wrong
   t.match(ask(access, undefined, undefined), { accepted: false, reasonCode: 0x86 })
   t.match(ask(access, 'anna', undefined), { accepted: false, reasonCode: 0x86 })
   t.match(ask(access, 'an/na', 'secret'), { accepted: false, reasonCode: 0x86 })
+})
+
+t.test('a fleet that comes back at once with one password is not hashed one by one; wrong ones are', async (t) => {
+  let hashed = 0
+  const hook = createHook({
+    init: (_id, type) => {
+      if (type === 'SCRYPTREQUEST') hashed += 1
+    },
+  }).enable()
+  t.teardown(() => hook.disable())
+  const access = rules()
+  const fleet = await Promise.all(Array.from({ length: 50 }, () => ask(access, 'anna', 'secret')))
+  t.ok(fleet.every(({ accepted }) => accepted))
+  t.ok(hashed > 0 && hashed <= 2, `${hashed} of 50 were hashed: as many as are at once`)
+  const before = hashed
+  const guesses = await Promise.all(Array.from({ length: 20 }, () => ask(access, 'anna', 'wrong')))
+  t.ok(guesses.every(({ accepted }) => !accepted))
+  t.equal(hashed - before, 20, 'each wrong one costs what it always did')
 })
 
 t.test('many who come at once are all answered', async (t) => {
