@@ -4,12 +4,13 @@
  */
 import { utf8ByteLength, utf8Write } from '../../base/utf8.js'
 import { FRAME_HEADROOM, type WrittenBytes } from '../codec.js'
-import { FIRST_CAPACITY_MIN, firstCapacity } from '../first-capacity.js'
+import { firstCapacity, grownCapacity } from '../first-capacity.js'
 
 export class ByteSink {
   #buffer: Uint8Array = NONE
   #position = FRAME_HEADROOM
-  #nextCapacity = FIRST_CAPACITY_MIN
+  /** Bytes that the last turn wrote. */
+  #lastLength = 0
 
   get byteLength(): number {
     return this.#position - FRAME_HEADROOM
@@ -94,7 +95,7 @@ export class ByteSink {
   take(): WrittenBytes | null {
     if (this.#position === FRAME_HEADROOM) return null
     const buffer = this.#buffer.subarray(0, this.#position)
-    this.#nextCapacity = firstCapacity(this.#position)
+    this.#lastLength = this.#position
     this.#buffer = NONE
     this.#position = FRAME_HEADROOM
     return { buffer, headroom: FRAME_HEADROOM }
@@ -146,10 +147,13 @@ export class ByteSink {
   }
 
   #grow(needed: number): void {
-    let capacity = Math.max(this.#nextCapacity, this.#buffer.length * 2)
-    while (capacity < needed) capacity *= 2
-    const larger = new Uint8Array(capacity)
-    if (this.#position > FRAME_HEADROOM) larger.set(this.#buffer.subarray(0, this.#position))
+    const { length } = this.#buffer
+    if (length === 0) {
+      this.#buffer = new Uint8Array(Math.max(firstCapacity(this.#lastLength), needed))
+      return
+    }
+    const larger = new Uint8Array(grownCapacity(length, this.#lastLength, needed))
+    larger.set(this.#buffer.subarray(0, this.#position))
     this.#buffer = larger
   }
 }
