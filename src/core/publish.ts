@@ -276,7 +276,8 @@ export function fanOutTransient(
     const retain = match.retainAsPublished && what.retain
     deliverQoS0(state, match.session, publication, retain, match.subscriptionIdentifiers, expirySec, false)
   }
-  for (const group of groups) {
+  for (let index = 0; index < groups.length; index += 1) {
+    const group = groups[index] as (typeof groups)[number]
     const member = chooseMember(group, state)
     if (member === null) continue
     const retain = member.retainAsPublished && what.retain
@@ -315,7 +316,8 @@ function fanOutStored(
       : { qos: granted as 1 | 2, retain, subscriptionIdentifiers, sharedSubscriptionNumber: 0 }
     deliverStored(state, match.session, message, terms, nowMs)
   }
-  for (const group of groups) {
+  for (let index = 0; index < groups.length; index += 1) {
+    const group = groups[index] as (typeof groups)[number]
     const member = chooseMember(group, state)
     if (member === null) continue
     const granted = Math.min(qos, member.qos)

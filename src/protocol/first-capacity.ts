@@ -1,6 +1,6 @@
-/** How large the buffer of a writer is born, the same for both codecs. */
+/** How large the buffer of a writer is born, and what it grows into, the same for both codecs. */
 
-export const FIRST_CAPACITY_MIN = 256
+const FIRST_CAPACITY_MIN = 256
 /** What a busy connection starts with at most; more is grown into. */
 const FIRST_CAPACITY_MAX = 131_072
 
@@ -10,4 +10,12 @@ const FIRST_CAPACITY_MAX = 131_072
  */
 export function firstCapacity(lastLength: number): number {
   return Math.min(Math.max(FIRST_CAPACITY_MIN, lastLength + (lastLength >>> 3)), FIRST_CAPACITY_MAX)
+}
+
+/**
+ * A buffer that has to grow becomes at once what the last turn took in the end: each doubling would copy all of it.
+ * @param capacity of the buffer that is full. @param lastLength see above. @param needed at least. @returns bytes.
+ */
+export function grownCapacity(capacity: number, lastLength: number, needed: number): number {
+  return Math.max(needed, capacity * 2, lastLength + (lastLength >>> 3))
 }

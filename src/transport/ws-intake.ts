@@ -1,8 +1,8 @@
 /**
- * Frames that come in, on a road around the stream that `ws` reads them through. A whole binary message in one frame,
- * which nearly every frame is, is unmasked where it lies and handed on, and a stream of packets gets the messages of a
- * chunk in one piece. Everything else goes to `ws` byte for byte: pings, closes, text, fragments, breaches, messages
- * above the bound, frames that the chunk breaks off. So its checks and limits stay the only ones.
+ * Frames that come in, on a road around the stream that `ws` reads them through. A binary message in one frame, which
+ * nearly every frame is, is unmasked where it lies and handed on, and a stream of packets gets the messages of a chunk
+ * in one piece; the frame that a chunk breaks off waits here for its rest. Everything else goes to `ws` byte for byte:
+ * pings, closes, text, fragments, breaches, messages above the bound. So its checks and limits stay the only ones.
  *
  * Stands in for the `write` of `ws`'s receiver, which is private to `ws` by agreement only; where the receiver is not
  * as expected (`canReadFrames`), nothing is put in its place.
@@ -31,6 +31,8 @@ const MASKED = 0x80
 const BETWEEN_FRAMES = 0
 /** Of a frame that `ws` has the beginning of, and nobody knows the end. */
 const UNKNOWN = -1
+/** A buffer for a frame that was cut is born with this, or with as much as the frame has. */
+const FRAME_BYTES_MIN = 256
 const writeToStream = Writable.prototype.write as (this: Writable, bytes: Uint8Array) => boolean
 
 /** Before the first byte has come. @param isStream messages may be joined. */
@@ -55,6 +57,10 @@ class WsIntake {
   #missing = 0
   /** The beginning of a header, cut by the end of a chunk. */
   #head: Buffer | null = null
+  /** The beginning of a binary message, cut by the end of a chunk; null: none. */
+  #frame: Buffer | null = null
+  #frameBytes = 0
+  #frameEnd = 0
 
   constructor(receiver: Receiver, reader: MessageReader, isStream: boolean) {
     this.#receiver = receiver
@@ -66,7 +72,7 @@ class WsIntake {
     const head = this.#head
     this.#head = null
     const bytes = head === null ? chunk : Buffer.concat([head, chunk])
-    let at = 0
+    let at = this.#frame === null ? 0 : this.#continueFrame(bytes)
     while (at < bytes.length && this.#receiver.writable) {
       if (this.#missing === 0) at = this.#readMessages(bytes, at)
       if (at === bytes.length) return
@@ -83,10 +89,11 @@ class WsIntake {
     }
   }
 
-  /** As many as stand here, whole and in one frame each. @returns where the first other frame begins. */
+  /** As many as stand here, in one frame each; keeps one that is cut. @returns where the first other frame begins. */
   #readMessages(bytes: Buffer, start: number): number {
     if (!this.#isBetweenMessages) return start
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    const words = wordsOf(bytes)
     const lengthMax = this.#receiver._maxPayload
     const isJoining = this.#isStream && !this.#reader.isNew
     let at = start
@@ -103,10 +110,18 @@ class WsIntake {
         length = view.getUint32(maskAt) * 0x1_0000_0000 + view.getUint32(maskAt + 4)
         maskAt += 8
       }
-      const end = maskAt + 4 + length
-      if (second < MASKED || end > bytes.length || length > lengthMax) break
-      if (first < 0) last = first = maskAt + 4
-      last = unmask(view, maskAt, end, last)
+      const payloadAt = maskAt + 4
+      const end = payloadAt + length
+      if (second < MASKED || length > lengthMax) break
+      if (end > bytes.length) {
+        // Without the eight bytes of its length, where it ends is not known.
+        if (second !== MASKED + 127 || bytes.length - at >= 14) at = this.#keepFrame(bytes, at, end)
+        break
+      }
+      unmask(bytes, words, payloadAt, end, view.getInt32(maskAt, true))
+      if (first < 0) first = payloadAt
+      else bytes.copyWithin(last, payloadAt, end)
+      last = first === payloadAt ? end : last + length
       at = end
       if (isJoining) continue
       this.#reader.received(bytes.subarray(first, last))
@@ -114,6 +129,38 @@ class WsIntake {
     }
     if (first >= 0) this.#reader.received(bytes.subarray(first, last))
     return at
+  }
+
+  /** @returns the end of the bytes, all of which are taken. */
+  #keepFrame(bytes: Buffer, at: number, end: number): number {
+    this.#frameEnd = end - at
+    this.#frameBytes = 0
+    this.#append(bytes.subarray(at))
+    return bytes.length
+  }
+
+  /** @returns how much of the chunk belongs to the frame that was kept. */
+  #continueFrame(chunk: Buffer): number {
+    const missing = Math.min(this.#frameEnd - this.#frameBytes, chunk.length)
+    this.#append(chunk.subarray(0, missing))
+    if (this.#frameBytes < this.#frameEnd) return missing
+    const frame = this.#frame as Buffer
+    this.#frame = null
+    if (this.#receiver.writable) this.#readMessages(frame, 0)
+    return missing
+  }
+
+  #append(piece: Buffer): void {
+    const needed = this.#frameBytes + piece.length
+    let frame = this.#frame
+    if (frame === null || needed > frame.length) {
+      // Twice what has come, but not more than the frame: announcing a length reserves nothing.
+      const grown = Buffer.allocUnsafeSlow(Math.min(this.#frameEnd, Math.max(FRAME_BYTES_MIN, needed * 2)))
+      if (frame !== null) grown.set(frame.subarray(0, this.#frameBytes))
+      this.#frame = frame = grown
+    }
+    frame.set(piece, this.#frameBytes)
+    this.#frameBytes = needed
   }
 
   /** @returns 0 when there is too little of the frame to know, and nothing in it that `ws` would refuse already. */
@@ -137,14 +184,39 @@ class WsIntake {
   }
 }
 
-/** The payload behind the mask at `maskAt`, to `target`, which is not behind it. @returns the end of what it wrote. */
-function unmask(view: DataView, maskAt: number, end: number, target: number): number {
-  const mask = view.getInt32(maskAt, true)
-  let from = maskAt + 4
-  let to = target
-  for (; from + 4 <= end; from += 4, to += 4) view.setInt32(to, view.getInt32(from, true) ^ mask, true)
-  for (let shift = 0; from < end; shift += 8) view.setUint8(to++, view.getUint8(from++) ^ (mask >>> shift))
-  return to
+/** The same bytes in words where a word may begin in memory, which is up to three bytes before the first of them. */
+function wordsOf(bytes: Uint8Array): Int32Array {
+  const offset = bytes.byteOffset & ~3
+  return new Int32Array(bytes.buffer, offset, (bytes.byteOffset + bytes.length - offset) >>> 2)
+}
+
+/**
+ * In place; eight words at a time, which takes less than half the time of a DataView.
+ * @param mask little endian, as words are where this is used: elsewhere `canReadFrames` says no.
+ */
+function unmask(bytes: Uint8Array, words: Int32Array, start: number, end: number, mask: number): void {
+  const shift = bytes.byteOffset & 3
+  let at = start
+  let turned = mask
+  for (; at < end && ((at + shift) & 3) !== 0; at += 1) {
+    bytes[at] = (bytes[at] as number) ^ turned
+    turned = (turned >>> 8) | (turned << 24)
+  }
+  let word = (at + shift) >>> 2
+  const wordEnd = (end + shift) >>> 2
+  for (; word + 8 <= wordEnd; word += 8) {
+    words[word] = (words[word] as number) ^ turned
+    words[word + 1] = (words[word + 1] as number) ^ turned
+    words[word + 2] = (words[word + 2] as number) ^ turned
+    words[word + 3] = (words[word + 3] as number) ^ turned
+    words[word + 4] = (words[word + 4] as number) ^ turned
+    words[word + 5] = (words[word + 5] as number) ^ turned
+    words[word + 6] = (words[word + 6] as number) ^ turned
+    words[word + 7] = (words[word + 7] as number) ^ turned
+  }
+  for (; word < wordEnd; word += 1) words[word] = (words[word] as number) ^ turned
+  at = Math.max(at, wordEnd * 4 - shift)
+  for (; at < end; at += 1, turned >>>= 8) bytes[at] = (bytes[at] as number) ^ turned
 }
 
 /** Reads the same frames with and without it, in one chunk and in many, and compares what came out. */

@@ -8,7 +8,7 @@ import { ratio, type Spread, spread } from './statistics.js'
 export interface EntrantResult {
   readonly name: string
   readonly settings: string
-  /** One for each round, in order; null: it could not be run. */
+  /** In the order in which entrants took turns, so that equal places were neighbours; null: it could not be run. */
   readonly runs: readonly (Figures | null)[]
 }
 
@@ -45,8 +45,8 @@ export function spreadOf(entrant: EntrantResult, figure: string): Spread | null 
 }
 
 export function flawsOf(entrant: EntrantResult): string[] {
-  return entrant.runs.flatMap((run, round) =>
-    (run?.flaws ?? ['did not run']).map((flaw) => `round ${round + 1}: ${flaw}`),
+  return entrant.runs.flatMap((run, index) =>
+    (run?.flaws ?? ['did not run']).map((flaw) => `run ${index + 1}: ${flaw}`),
   )
 }
 

@@ -19,9 +19,14 @@ function secondsOf({ extraSec, isOneDeed = false }: Scenario, { seconds, warmupS
   return extraSec + AROUND_SEC + (isOneDeed ? 0 : seconds + warmupSec)
 }
 
+/** All runs of one round: in turn, as often as the scenario wants. */
+function roundOf({ entrants, runsPerRound = 1 }: Scenario): Entrant[] {
+  return Array.from({ length: runsPerRound }, () => entrants).flat()
+}
+
 /** Of everything, as far as it can be known before. */
 export function planSeconds({ scenarios, rounds, options }: Plan): number {
-  return scenarios.reduce((sum, one) => sum + secondsOf(one, options) * one.entrants.length, 0) * rounds
+  return scenarios.reduce((sum, one) => sum + secondsOf(one, options) * roundOf(one).length, 0) * rounds
 }
 
 export async function runPlan(plan: Plan): Promise<Board['results']> {
@@ -32,11 +37,11 @@ export async function runPlan(plan: Plan): Promise<Board['results']> {
   // What is expected first, and then what the entrant took last time.
   const tookSec = new Map<Entrant, number>()
   const lastsSec = (scenario: Scenario) =>
-    scenario.entrants.reduce((sum, one) => sum + (tookSec.get(one) ?? secondsOf(scenario, options)), 0)
+    roundOf(scenario).reduce((sum, one) => sum + (tookSec.get(one) ?? secondsOf(scenario, options)), 0)
   let leftSec = planSeconds(plan)
   for (let round = 1; round <= rounds; round += 1) {
     for (const scenario of scenarios) {
-      for (const entrant of scenario.entrants) {
+      for (const entrant of roundOf(scenario)) {
         options.say(`${clock(leftSec)} left · round ${round} of ${rounds} · ${scenario.name} · ${entrant.name}`)
         const startedMs = performance.now()
         const figures = await runOnce(entrant, options)

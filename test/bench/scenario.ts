@@ -67,7 +67,10 @@ export interface Figures {
   readonly values: Readonly<Record<string, number>>
   /** Deliveries missing, doubled or out of order, in words. Any flaw voids the run. */
   readonly flaws: readonly string[]
-  /** The generator's core was busier than the broker's: the true rate may be higher. */
+  /**
+   * The generator's core was busier than the broker's: the true rate may be higher. On a timetable: it was itself late
+   * by half of the 99th percentile or more, so that figure says little of the broker.
+   */
   readonly isGeneratorBound?: boolean
   /** Latency by percentile, for a curve. */
   readonly curve?: readonly (readonly [percentile: number, ms: number])[]
@@ -108,4 +111,6 @@ export interface Scenario {
   readonly extraSec: number
   /** Left out: rates, measured with warm-up and `seconds`. */
   readonly isOneDeed?: boolean
+  /** How often the entrants take turns in one round; left out: once. */
+  readonly runsPerRound?: number
 }

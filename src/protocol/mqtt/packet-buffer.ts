@@ -5,7 +5,7 @@
  */
 import { utf8Write } from '../../base/utf8.js'
 import { FRAME_HEADROOM, type WrittenBytes } from '../codec.js'
-import { FIRST_CAPACITY_MIN, firstCapacity } from '../first-capacity.js'
+import { firstCapacity, grownCapacity } from '../first-capacity.js'
 import { ProtocolError } from '../protocol-error.js'
 import { ReasonCode } from '../reason-codes.js'
 
@@ -33,7 +33,8 @@ export class PacketBuffer {
   position = 0
   #start = 0
   #limit = 0
-  #firstCapacity = FIRST_CAPACITY_MIN
+  /** Bytes that the last turn wrote. */
+  #lastLength = 0
 
   get byteLength(): number {
     return this.#limit === 0 ? 0 : this.position - this.#start - FRAME_HEADROOM
@@ -112,7 +113,7 @@ export class PacketBuffer {
     const length = this.position - this.#start
     if (length <= FRAME_HEADROOM) return null
     const buffer = new Uint8Array(this.#backing, this.#start, length)
-    this.#firstCapacity = firstCapacity(length)
+    this.#lastLength = length
     if (this.bytes === slab && this.#limit === slabUsed) slabUsed = this.position // what was not needed goes back
     this.bytes = EMPTY
     this.#backing = NO_BACKING
@@ -137,12 +138,12 @@ export class PacketBuffer {
 
   #grow(count: number): void {
     if (this.#limit === 0) {
-      this.#begin(Math.max(FRAME_HEADROOM + count, this.#firstCapacity))
+      this.#begin(Math.max(FRAME_HEADROOM + count, firstCapacity(this.#lastLength)))
       return
     }
     const length = this.position - this.#start
     const old = this.bytes.subarray(this.#start, this.position)
-    this.#allocate(Math.max(length + count, 2 * (this.#limit - this.#start)))
+    this.#allocate(grownCapacity(this.#limit - this.#start, this.#lastLength, length + count))
     this.bytes.set(old)
     this.position = length
     this.#start = 0

@@ -4,12 +4,13 @@
  */
 import { utf8ByteLength, utf8Write } from '../../base/utf8.js'
 import { FRAME_HEADROOM, type WrittenBytes } from '../codec.js'
-import { FIRST_CAPACITY_MIN, firstCapacity } from '../first-capacity.js'
+import { firstCapacity, grownCapacity } from '../first-capacity.js'
 
 export class ByteSink {
   #buffer: Uint8Array = NONE
   #position = FRAME_HEADROOM
-  #nextCapacity = FIRST_CAPACITY_MIN
+  /** Bytes that the last turn wrote. */
+  #lastLength = 0
 
   get byteLength(): number {
     return this.#position - FRAME_HEADROOM
@@ -25,14 +26,23 @@ export class ByteSink {
     this.#position += 1
   }
 
-  /** At most 9 bytes. */
+  /** At most 9 bytes. Written out, because three of them stand before every payload. */
   integer(value: number): void {
+    const buffer = this.#buffer
+    const at = this.#position
     if (value <= 0x7f) {
-      this.#buffer[this.#position] = value
-      this.#position += 1
-      return
-    }
-    this.#wideInteger(value)
+      buffer[at] = value
+      this.#position = at + 1
+    } else if (value <= 0xffff) {
+      this.#shortInteger(value)
+    } else if (value <= 0xffff_ffff) {
+      buffer[at] = 0xce
+      buffer[at + 1] = value >>> 24
+      buffer[at + 2] = value >>> 16
+      buffer[at + 3] = value >>> 8
+      buffer[at + 4] = value
+      this.#position = at + 5
+    } else this.#longInteger(value)
   }
 
   /** At most 5 bytes. */
@@ -85,21 +95,31 @@ export class ByteSink {
   take(): WrittenBytes | null {
     if (this.#position === FRAME_HEADROOM) return null
     const buffer = this.#buffer.subarray(0, this.#position)
-    this.#nextCapacity = firstCapacity(this.#position)
+    this.#lastLength = this.#position
     this.#buffer = NONE
     this.#position = FRAME_HEADROOM
     return { buffer, headroom: FRAME_HEADROOM }
   }
 
-  #wideInteger(value: number): void {
-    if (value < 0x100) this.#sizedHeader(0xcc, 1, value)
-    else if (value < 0x1_0000) this.#sizedHeader(0xcd, 2, value)
-    else if (value <= 0xffff_ffff) this.#sizedHeader(0xce, 4, value)
-    else {
-      // int 64, as msgpackr writes a BigInt.
-      this.#sizedHeader(0xd3, 4, Math.floor(value / 0x1_0000_0000))
-      this.#bigEndian(4, value % 0x1_0000_0000)
+  #shortInteger(value: number): void {
+    const buffer = this.#buffer
+    const at = this.#position
+    if (value <= 0xff) {
+      buffer[at] = 0xcc
+      buffer[at + 1] = value
+      this.#position = at + 2
+      return
     }
+    buffer[at] = 0xcd
+    buffer[at + 1] = value >>> 8
+    buffer[at + 2] = value
+    this.#position = at + 3
+  }
+
+  /** int 64, as msgpackr writes a BigInt. */
+  #longInteger(value: number): void {
+    this.#sizedHeader(0xd3, 4, Math.floor(value / 0x1_0000_0000))
+    this.#bigEndian(4, value % 0x1_0000_0000)
   }
 
   #textHeader(length: number): void {
@@ -127,10 +147,13 @@ export class ByteSink {
   }
 
   #grow(needed: number): void {
-    let capacity = Math.max(this.#nextCapacity, this.#buffer.length * 2)
-    while (capacity < needed) capacity *= 2
-    const larger = new Uint8Array(capacity)
-    if (this.#position > FRAME_HEADROOM) larger.set(this.#buffer.subarray(0, this.#position))
+    const { length } = this.#buffer
+    if (length === 0) {
+      this.#buffer = new Uint8Array(Math.max(firstCapacity(this.#lastLength), needed))
+      return
+    }
+    const larger = new Uint8Array(grownCapacity(length, this.#lastLength, needed))
+    larger.set(this.#buffer.subarray(0, this.#position))
     this.#buffer = larger
   }
 }

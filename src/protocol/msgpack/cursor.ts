@@ -1,33 +1,34 @@
 /**
  * Reads the fields of the hot packets straight out of the bytes: integers, topic, payload, without an array in
- * between. Checks what `strict-walk.ts` checks for all others. Strings that came lately are found again by comparing
- * bytes, so that a device that publishes to a few topics decodes no text.
+ * between. Checks what `strict-walk.ts` checks for all others. Topics that came lately are found again by their bytes
+ * (`recent-topics.ts`), so that a device that publishes to a few topics decodes no text.
  */
 import { utf8Decode } from '../../base/utf8.js'
 import type { ProtocolError } from '../protocol-error.js'
+import { RecentTopics } from './recent-topics.js'
 import { checkText } from './strict-walk.js'
 import { malformed } from './wire.js'
-
-/** A power of two: recent topics of one connection. */
-const RECENT_SLOTS = 16
 
 export class Cursor {
   bytes: Uint8Array = EMPTY
   position = 0
   end = 0
-  readonly #recent: string[] = []
+  /** Of `bytes`; asked for once per message, because asking costs half as much as the view of a payload. */
+  #buffer: ArrayBufferLike = EMPTY.buffer
+  #byteOffset = 0
+  readonly #recent = new RecentTopics()
 
   start(bytes: Uint8Array): void {
     this.bytes = bytes
     this.position = 0
     this.end = bytes.length
+    this.#buffer = bytes.buffer
+    this.#byteOffset = bytes.byteOffset
   }
 
   /** Lets go of the bytes, so that an idle connection does not keep its last message. */
   finish(): void {
-    this.bytes = EMPTY
-    this.position = 0
-    this.end = 0
+    this.start(EMPTY)
   }
 
   arrayLength(what = 'a packet'): number {
@@ -79,7 +80,7 @@ export class Cursor {
 
   view(start: number, end: number): Uint8Array {
     // Not `subarray`: on Node the chunk is a Buffer, and a view of that kind costs twice as much.
-    return new Uint8Array(this.bytes.buffer, this.bytes.byteOffset + start, end - start)
+    return new Uint8Array(this.#buffer, this.#byteOffset + start, end - start)
   }
 
   text(): string {
@@ -100,23 +101,10 @@ export class Cursor {
 
   #recentText(start: number, end: number): string {
     const bytes = this.bytes
-    // Levels near the end tell topics of one device apart; the first bytes are usually the same.
-    const hash = (bytes[end - 1] as number) * 7 + (bytes[start + ((end - start) >> 1)] as number) * 3 + end - start
-    const slot = hash & (RECENT_SLOTS - 1)
-    const recent = this.#recent[slot]
-    if (recent !== undefined && recent.length === end - start) {
-      let index = start
-      // A text that is not ASCII has fewer characters than bytes or other units than bytes: it never matches.
-      while (index < end && recent.charCodeAt(index - start) === bytes[index] && (bytes[index] as number) < 0x80) {
-        index += 1
-      }
-      if (index === end) return recent
-    }
+    const known = this.#recent.get(bytes, start, end)
+    if (known !== null) return known
     const text = checkText(bytes, start, end) ?? (utf8Decode(bytes, start, end) as string)
-    if (text.length === end - start && text.length <= 256) {
-      while (this.#recent.length <= slot) this.#recent.push('')
-      this.#recent[slot] = text
-    }
+    this.#recent.set(bytes, start, end, text)
     return text
   }
 

@@ -79,6 +79,11 @@ function latencyValues(prefix: string, histogram: Histogram | null): Record<stri
   }
 }
 
+function isLate(latency: Histogram, lateness: Histogram): boolean {
+  if (latency.count === 0 || lateness.count === 0) return false
+  return lateness.percentileMicros(0.99) * 2 >= latency.percentileMicros(0.99)
+}
+
 function answer(run: LoadRun, task: LoadTask, from: Reading, to: Reading, flaws: string[]): LoadAnswer {
   const seconds = Number(to.atNs - from.atNs) / 1e9
   const deliveries = to.received - from.received
@@ -101,7 +106,7 @@ function answer(run: LoadRun, task: LoadTask, from: Reading, to: Reading, flaws:
   }
   // Where nothing came, or in no time, there is no figure.
   const values = Object.fromEntries(Object.entries(all).filter(([, value]) => Number.isFinite(value)))
-  const isGeneratorBound = run.latency === null && generatorCpu >= brokerCpu
+  const isGeneratorBound = run.latency === null ? generatorCpu >= brokerCpu : isLate(run.latency, run.lateness)
   return { values, flaws, isGeneratorBound, ...(run.latency === null ? {} : { curve: run.latency.curve() }) }
 }
 

@@ -63,7 +63,7 @@ t.test('a flaw voids the run, and a row without a sound run is void', async (t) 
   t.same(verdictRows(board(never))[0]?.slice(2), ['void', 'void'])
   for (const text of [markdownReport(board(once)), htmlReport(board(once))]) {
     t.match(text, '3 missing')
-    t.match(text, 'round 3: did not run')
+    t.match(text, 'run 3: did not run')
     t.match(text, 'nats-server is not installed')
   }
 })

@@ -45,10 +45,17 @@ async function eventsOf(chunks: readonly Buffer[], isStream: boolean | null, isN
     ws.on('error', (error: Error & { code?: string }) => events.push(`error ${error.code}`))
     ws.on('close', (code: number) => events.push(`close ${code}`))
     if (isStream !== null) readAround(ws, reader, isStream)
-    for (const chunk of chunks) socket.emit('data', Buffer.from(chunk))
+    for (const [index, chunk] of chunks.entries()) socket.emit('data', copyAt(index & 3, chunk))
   })
   await new Promise((resolve) => setImmediate(resolve))
   return events
+}
+
+/** A copy that begins so many bytes behind where a word may begin. */
+function copyAt(offset: number, bytes: Buffer): Buffer {
+  const copy = Buffer.alloc(offset + bytes.length)
+  copy.set(bytes, offset)
+  return copy.subarray(offset)
 }
 
 const bytesOf = (events: readonly string[]) => events.join(' ').replaceAll(' message ', '')
@@ -110,4 +117,15 @@ t.test('the messages of a chunk are one piece for a stream, and each its own oth
   t.equal((await eventsOf([chunk], true)).filter((event) => event.startsWith('message')).length, 1)
   t.equal((await eventsOf([chunk], true, true)).filter((event) => event.startsWith('message')).length, 3)
   t.equal((await eventsOf([chunk], false)).filter((event) => event.startsWith('message')).length, 3)
+})
+
+t.test('a frame that is cut reserves room for what has come, not for what it announces', async (t) => {
+  const beginning = frame({ firstByte: BINARY, payload: Buffer.alloc(MESSAGE_BYTES_MAX) }).subarray(0, 100)
+  const before = process.memoryUsage().arrayBuffers
+  webSocketInMemory((ws, socket) => {
+    ;(ws as unknown as { _receiver: { _maxPayload: number } })._receiver._maxPayload = MESSAGE_BYTES_MAX
+    readAround(ws, { isNew: false, received: () => t.fail('nothing is whole') }, false)
+    socket.emit('data', Buffer.from(beginning))
+    t.ok(process.memoryUsage().arrayBuffers - before < MESSAGE_BYTES_MAX / 10)
+  })
 })
