@@ -1,6 +1,6 @@
 /**
- * One flipped bit anywhere in data.mdb or in the journal file: `ledger verify` names it, or it is where nothing is, and then a broker reads
- * exactly the same rows. TALLYMQ_FLIPS=100000 for a long run.
+ * One flipped bit anywhere in data.mdb or in the journal file: `ledger verify` names it, or it is where nothing is, and
+ * then a broker reads exactly the same rows. TALLYMQ_FLIPS=100000 for a long run.
  */
 import { createHash } from 'node:crypto'
 import { closeSync, cpSync, openSync, readFileSync, readSync, rmSync, statSync, writeSync } from 'node:fs'

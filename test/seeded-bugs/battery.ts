@@ -3,7 +3,7 @@
  * own judge says so; a part that cannot run at all is an error, not a catch.
  */
 import { spawn } from 'node:child_process'
-import { mkdirSync, readdirSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { basename } from 'node:path'
 import { runBattery } from '../crash-images/battery.js'
 import { buildPrograms, type SeededBug } from './plant.js'
@@ -105,18 +105,30 @@ export class Battery {
   async #crashImages(directory: string, bug: SeededBug | null): Promise<Catch> {
     const programs = ['test/crash-images/judge.ts', 'test/crash-images/write-store.ts']
     await buildPrograms(this.#root, bug, programs, directory)
-    const { failures } = await runBattery({
+    const scratch = memoryScratch(directory)
+    const battery = {
       seed: IMAGE_SEED,
       steps: IMAGE_STEPS,
       pointsMax: this.#effort.imagePoints,
       judges: 1,
-      scratch: `${directory}/scratch`,
+      scratch,
       programs: directory,
       tracerSource: `${this.#root}/test/crash-images/trace-writes.c`,
-    })
-    const [first] = failures
-    return first === undefined ? null : `entry ${first.at}, ${first.variant}: ${first.sentence}`
+    }
+    try {
+      const [first] = (await runBattery(battery)).failures
+      return first === undefined ? null : `entry ${first.at}, ${first.variant}: ${first.sentence}`
+    } finally {
+      rmSync(scratch, { recursive: true, force: true })
+    }
   }
+}
+
+/** Each image is flushed to nobody's disk: a file system in memory, where there is one. */
+function memoryScratch(directory: string): string {
+  const memory = '/dev/shm'
+  if (!existsSync(memory)) return `${directory}/scratch`
+  return mkdtempSync(`${memory}/tallymq-seeded-bugs-`)
 }
 
 function run(program: string, args: readonly string[]): Promise<{ code: number | string; output: string }> {

@@ -1,4 +1,4 @@
-/** Opens the journal file of a directory whose LMDB is open: what LMDB knows of it, what lies in it, and that it is whole. */
+/** Opens the journal file of a directory whose LMDB is open: what LMDB knows of it, what lies in it, is it whole. */
 import { StoreError } from '../../../core/ports/store.js'
 import { attempt, commitError } from '../commit-errors.js'
 import type { Durability, Environment } from '../environment.js'
