@@ -190,7 +190,7 @@ export function runRetained(state: BrokerState, nowMs: number): boolean {
   return false
 }
 
-/** @returns what is left of `budget`: nothing; or this connection is done, or waits for acknowledgements or its socket. */
+/** @returns what is left of `budget`: nothing; or this one is done, or waits for acknowledgements or its socket. */
 function runJobs(state: BrokerState, connection: ClientConnection, budget: number, nowMs: number): number {
   const { session, retainedJobs } = connection
   if (session === null || session.connection !== connection || retainedJobs === null) {
