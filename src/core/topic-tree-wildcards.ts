@@ -89,13 +89,15 @@ export class WildcardTrie<V> {
     let wildcardsCount = topicName.charCodeAt(0) !== 0x24
     for (let start = 0; start <= topicName.length && nodes.length > 0; ) {
       const end = levelEnd(topicName, start)
-      const level = topicName.slice(start, end)
+      // Cut out only for a Map to be asked: most levels of most topics meet none.
+      let level: string | null = null
       for (const node of nodes) {
         const children = node.children
         if (children instanceof Map) {
+          level ??= topicName.slice(start, end)
           const child = children.get(level)
           if (child !== undefined) nextNodes.push(child)
-        } else if (children !== null && children.level === level) nextNodes.push(children)
+        } else if (children !== null && isLevel(children.level, topicName, start, end)) nextNodes.push(children)
         if (!wildcardsCount) continue
         if (node.hashValue !== null) found.push(node.hashValue)
         if (node.plus !== null) nextNodes.push(node.plus)
@@ -104,17 +106,31 @@ export class WildcardTrie<V> {
       const finished = nodes
       nodes = nextNodes
       nextNodes = finished
-      nextNodes.length = 0
+      empty(nextNodes)
       start = end + 1
     }
     for (const node of nodes) {
       if (node.value !== null) found.push(node.value)
       if (node.hashValue !== null) found.push(node.hashValue)
     }
-    nodes.length = 0
+    empty(nodes)
     this.#nodes = nodes
     this.#nextNodes = nextNodes
   }
+}
+
+/** Setting the length of an array is a call into the engine; these have an element or two. */
+function empty(nodes: unknown[]): void {
+  while (nodes.length > 0) nodes.pop()
+}
+
+function isLevel(level: string, topicName: string, start: number, end: number): boolean {
+  const { length } = level
+  if (length !== end - start) return false
+  for (let index = 0; index < length; index += 1) {
+    if (level.charCodeAt(index) !== topicName.charCodeAt(start + index)) return false
+  }
+  return true
 }
 
 function levelEnd(topic: string, start: number): number {
