@@ -92,7 +92,7 @@ export class TopicTree<S> {
     return removed
   }
 
-  /** The same object as last time while nothing that concerns this topic has changed. */
+  /** The same object as last time, if it is remembered, while nothing that concerns this topic has changed. */
   match(topicName: string): Matches<S> {
     const cached = this.#cache.get(topicName)
     if (cached !== undefined) return cached
