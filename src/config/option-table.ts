@@ -115,7 +115,12 @@ const limits = {
     'Longest Keep Alive; a client that asks for more, or for none, gets this one. 0: no bound.',
     's',
   ),
-  retainedPerTurn: whole(D.retainedPerTurn, 1, 100_000, 'Retained messages handed to one new subscriber per turn.'),
+  retainedPerTurn: whole(
+    D.retainedPerTurn,
+    1,
+    100_000,
+    'Retained messages handed to new subscribers, all together, before everybody else has a turn.',
+  ),
   takeoversPerMinuteMax: whole(
     D.takeoversPerMinuteMax,
     1,

@@ -40,7 +40,7 @@ export interface BrokerLimits {
   readonly messageExpiryIntervalMaxSec: number
   /** Longest Keep Alive; a client that asks for more, or for none, gets this. 0: no bound. Seconds. */
   readonly keepAliveMaxSec: number
-  /** Retained messages handed to one new subscriber per turn. */
+  /** Retained messages handed to new subscribers in one slice of work; a turn of the server has time for several. */
   readonly retainedPerTurn: number
   /** Takeovers of one client id per minute before further CONNECTs are refused with 0x9F. */
   readonly takeoversPerMinuteMax: number
@@ -170,7 +170,7 @@ export const DEFAULT_LIMITS: BrokerLimits = Object.freeze({
   mqtt311SessionExpiryIntervalSec: 604_800,
   messageExpiryIntervalMaxSec: 0,
   keepAliveMaxSec: 3_600,
-  retainedPerTurn: 1_000,
+  retainedPerTurn: 100,
   takeoversPerMinuteMax: 60,
   producersMax: 1_000_000,
   producersPerConnectionMax: 64,

@@ -15,8 +15,8 @@ import { openMessage, type Publishing } from './publish.js'
 import type { RetainedWalk } from './retained-tree.js'
 import type { Session, SessionSubscription } from './session.js'
 import type { BrokerState } from './state.js'
-import { readBody, readContent, type StoredBody, writeBody } from './stored-body.js'
-import { topicKey } from './store-keys.js'
+import { readBody, readContent, type StoredBody, type StoredContent, writeBody } from './stored-body.js'
+import { topicKey, topicLookupKey } from './store-keys.js'
 
 export interface RetainedMessage {
   readonly topicName: string
@@ -131,10 +131,15 @@ export function readRetainedRow(row: Uint8Array): { record: number; body: Stored
   return read
 }
 
-/** The topic name is known, and not read again: a new subscriber may want a million of them. */
-function contentOf(state: BrokerState, message: RetainedMessage): Pick<StoredBody, 'payload' | 'properties'> {
+/**
+ * The topic name is known, and not read again: a new subscriber may want a million of them.
+ * @param isKept false: what is returned may be the store's own bytes, to be used before it is called again.
+ */
+function contentOf(state: BrokerState, message: RetainedMessage, isKept: boolean): StoredContent {
   if (message.body !== null) return message.body
-  const row = state.ports.store.get('retained', topicKey(message.topicName))
+  const { store } = state.ports
+  const key = topicLookupKey(message.topicName)
+  const row = isKept || store.view === undefined ? store.get('retained', key) : store.view('retained', key)
   if (row === undefined) throw new StoreError('STORE_CORRUPT', 'a retained message is known but not stored')
   const reader = new ByteReader(row)
   reader.varint()
@@ -170,28 +175,33 @@ export function changeRetained(connection: ClientConnection, subscription: Sessi
   }
 }
 
-/** A bounded slice of every job. @returns whether one of them could go on at once. */
+/** A bounded slice of the jobs, all together. @returns whether one of them could go on at once. */
 export function runRetained(state: BrokerState, nowMs: number): boolean {
-  let canGoOn = false
-  for (const connection of state.retainedJobConnections) {
-    if (runJobs(state, connection, nowMs) === 'more') canGoOn = true
-    if (connection.retainedJobs === null) state.retainedJobConnections.delete(connection)
+  const connections = state.retainedJobConnections
+  let left = state.limits.retainedPerTurn
+  for (const connection of connections) {
+    left = runJobs(state, connection, left, nowMs)
+    if (connection.retainedJobs === null) connections.delete(connection)
+    if (left > 0) continue
+    // Who comes next is another one.
+    if (connections.delete(connection)) connections.add(connection)
+    return connections.size > 0
   }
-  return canGoOn
+  return false
 }
 
-/** 'more': the slice is used up · 'waiting': for acknowledgements or for the socket · 'done'. */
-function runJobs(state: BrokerState, connection: ClientConnection, nowMs: number): 'more' | 'waiting' | 'done' {
+/** @returns what is left of `budget`: nothing; or this one is done, or waits for acknowledgements or its socket. */
+function runJobs(state: BrokerState, connection: ClientConnection, budget: number, nowMs: number): number {
   const { session, retainedJobs } = connection
   if (session === null || session.connection !== connection || retainedJobs === null) {
     connection.retainedJobs = null
-    return 'done'
+    return budget
   }
-  let left = state.limits.retainedPerTurn
+  let left = budget
   for (let job = retainedJobs[0]; job !== undefined; job = retainedJobs[0]) {
     for (;;) {
-      if (left === 0) return 'more'
-      if (!session.queue.isEmpty || isBusy(state, connection)) return 'waiting'
+      if (left === 0) return 0
+      if (!session.queue.isEmpty || isBusy(state, connection)) return left
       const message = job.topics.advance(NODES_PER_STEP)
       if (message !== undefined) sendRetained(state, session, job.subscription, message, nowMs)
       else if (job.topics.done) break
@@ -201,7 +211,7 @@ function runJobs(state: BrokerState, connection: ClientConnection, nowMs: number
     finishJob(state, session, job.subscription)
   }
   connection.retainedJobs = null
-  return 'done'
+  return left
 }
 
 /** Topics looked at for one message: a filter that matches little must not walk the whole tree in one turn. */
@@ -233,8 +243,8 @@ function sendRetained(
     return
   }
   const { topicName } = message
-  const { payload, properties } = contentOf(state, message)
   const qos = Math.min(message.qos, subscription.qos)
+  const { payload, properties } = contentOf(state, message, qos > 0)
   const identifiers = subscription.subscriptionIdentifier === 0 ? null : [subscription.subscriptionIdentifier]
   if (qos === 0) {
     const publication = new TransientPublication(topicName, payload, properties)

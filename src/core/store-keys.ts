@@ -1,5 +1,6 @@
 /** Keys of the tables: fixed-width big-endian numbers, so that byte order is numeric order, and UTF-8 topics. */
-import { utf8Encode } from '../base/utf8.js'
+import { utf8Encode, utf8Write } from '../base/utf8.js'
+import { KEY_BYTES_MAX } from './ports/store.js'
 
 /** Eight bytes, up to 2^53-1. */
 export function numberKey(value: number): Uint8Array {
@@ -18,6 +19,19 @@ export function chunkKey(session: number, chunk: number): Uint8Array {
 
 export function topicKey(topicName: string): Uint8Array {
   return utf8Encode(topicName)
+}
+
+const lookup = new Uint8Array(KEY_BYTES_MAX)
+/** Beginnings of `lookup`, by length. */
+const lookups: Uint8Array[] = []
+
+/** The same, for one look-up: the next one writes over it. */
+export function topicLookupKey(topicName: string): Uint8Array {
+  // No character of UTF-16 takes more than three bytes.
+  if (topicName.length * 3 > KEY_BYTES_MAX) return topicKey(topicName)
+  const length = utf8Write(topicName, lookup, 0)
+  lookups[length] ??= lookup.subarray(0, length)
+  return lookups[length]
 }
 
 export function keyNumber(key: Uint8Array): number {

@@ -33,7 +33,9 @@ export function readBody(reader: ByteReader): StoredBody {
 }
 
 /** What a body has that is not known from elsewhere already. */
-export function readContent(reader: ByteReader): Pick<StoredBody, 'payload' | 'properties'> {
+export type StoredContent = Pick<StoredBody, 'payload' | 'properties'>
+
+export function readContent(reader: ByteReader): StoredContent {
   reader.skip()
   const payload = reader.bytes()
   reader.u8()

@@ -6,6 +6,8 @@
  * the counters of its topic's beginnings is what it was. So clients that subscribe `device/{id}/#` touch each other's
  * topics only by a collision of hashes. (NATS has one number for all and had to add a switch for such storms.)
  * Bounded by two generations: a full young one becomes the old one, what is asked for again moves up, the rest goes.
+ * Once it has been full, a topic gets in the second time it is asked for: with more topics than places to keep them
+ * nothing would be found again, and all of it would be copied by the garbage collector until it is old.
  */
 interface CacheEntry<V> {
   readonly value: V
@@ -18,6 +20,7 @@ interface CacheEntry<V> {
 }
 
 const SLOTS = 32_768
+const SEEN_SLOTS = 65_536
 const LEVELS_TOLD_APART = 3
 
 export class MatchCache<V> {
@@ -27,6 +30,8 @@ export class MatchCache<V> {
   #young = new Map<string, CacheEntry<V>>()
   #old = new Map<string, CacheEntry<V>>()
   #youngWeight = 0
+  /** Hashes of topics that were asked for and not let in; null: it has never been full. */
+  #seen: Int32Array | null = null
   readonly #generationEntriesMax: number
   readonly #generationWeightMax: number
   readonly #slots: [number, number, number] = [0, 0, 0]
@@ -53,7 +58,7 @@ export class MatchCache<V> {
 
   /** @param weight what the value holds on to, in the unit of `weightMax`. */
   set(topicName: string, value: V, weight: number): void {
-    if (this.#generationEntriesMax === 0) return
+    if (this.#generationEntriesMax === 0 || !this.#isWorthIt(topicName)) return
     const slots = this.#slots
     const levels = hashBeginnings(topicName, slots)
     const slot1 = slots[0]
@@ -102,7 +107,22 @@ export class MatchCache<V> {
     this.#youngWeight += entry.weight
   }
 
+  /** The second time, give or take a collision of hashes. */
+  #isWorthIt(topicName: string): boolean {
+    const seen = this.#seen
+    if (seen === null) return true
+    let hash = 0x811c9dc5
+    for (let index = 0; index < topicName.length; index += 1) {
+      hash = Math.imul(hash ^ topicName.charCodeAt(index), 0x01000193)
+    }
+    const slot = (hash ^ (hash >>> 15)) & (SEEN_SLOTS - 1)
+    if (seen[slot] === hash) return true
+    seen[slot] = hash
+    return false
+  }
+
   #age(): void {
+    this.#seen ??= new Int32Array(SEEN_SLOTS)
     this.#old = this.#young
     this.#young = new Map()
     this.#youngWeight = 0

@@ -36,6 +36,10 @@ export interface TurnOptions {
 
 /** A record of this size is worth a flush of its own: the disk writes it while what follows is read. */
 const EARLY_COMMIT_BYTES = 65_536
+/** A turn that has taken so long begins no other slice of background work: who waits for an answer comes first. */
+const WORK_MS = 2
+/** Also where time stands still. */
+const WORK_SLICES_MAX = 32
 
 export class Turn {
   readonly #options: TurnOptions
@@ -144,13 +148,26 @@ export class Turn {
     const { core } = this.#options
     this.#resume(nowMs)
     if (core.nextTimeoutMs() <= nowMs) core.handleTimeout(nowMs)
-    const hasMoreWork = core.work(nowMs)
+    let hasMoreWork = core.work(nowMs)
     // Before the flush: the disk works while the sockets are written, and what need not wait for it joins the flush.
     this.#commit(nowMs)
     this.#flush(nowMs)
     this.#notifyDrained(nowMs)
+    if (hasMoreWork) hasMoreWork = this.#workOn(nowMs)
     if (hasMoreWork || core.nextTimeoutMs() <= nowMs) this.schedule()
     if (!this.#isScheduled && !this.#isCommitting) this.#wakeIdleWaiters()
+  }
+
+  /**
+   * More slices of background work while the turn's time lasts, after everybody has been answered. What comes of them
+   * is committed and leaves with the next turn. @returns true: there has to be one.
+   */
+  #workOn(nowMs: number): boolean {
+    const { core, clock } = this.#options
+    for (let slices = 1; slices < WORK_SLICES_MAX; slices += 1) {
+      if (clock.nowMs() - nowMs >= WORK_MS || !core.work(nowMs)) break
+    }
+    return true
   }
 
   #commit(nowMs: number): void {

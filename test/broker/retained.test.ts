@@ -136,7 +136,7 @@ t.test('the expiry of a retained message counts down; then it is gone, also afte
   t.equal(host.core.retainedCount, 0)
 })
 
-t.test('5,000 matching messages come complete, a bounded slice per turn', async (t) => {
+t.test('5,000 matching messages come complete, a bounded slice at a time', async (t) => {
   for (const qos of [0, 1] as const) {
     const host = retaining(5_000, { limits: { retainedPerTurn: 100 } })
     const client = host.connect('a')
@@ -156,6 +156,34 @@ t.test('5,000 matching messages come complete, a bounded slice per turn', async 
     t.ok(most <= 100, `at most ${most} in one`)
     t.same(sorted(client.drain()), numbers(5_000), `QoS ${qos}`)
   }
+})
+
+t.test('many new subscribers share one slice, and all of them come forward', async (t) => {
+  const host = retaining(500, { limits: { retainedPerTurn: 50 } })
+  const clients = Array.from({ length: 20 }, (_, index) => host.connect(`${index}`))
+  for (const client of clients) {
+    client.link.arrived = []
+    const options = { topicFilter: 't/#', qos: 0, noLocal: false, retainAsPublished: false, retainHandling: 0 } as const
+    client.send({ type: PacketType.SUBSCRIBE, packetId: 1, subscriptions: [options], properties: {} })
+  }
+  const before = host.core.counters.publishesSent
+  for (let slice = 1; slice <= 20; slice += 1) {
+    t.equal(host.core.work(host.clock.nowMs()), true)
+    t.ok(host.core.counters.publishesSent - before <= 50 * slice, `${slice} slices`)
+  }
+  host.settle()
+  for (const client of clients) t.same(sorted(client.payloads()), numbers(500))
+})
+
+t.test('who waits for its socket does not hold up who comes after it', async (t) => {
+  const host = retaining(500, { limits: { retainedPerTurn: 50 } })
+  const [slow, fast] = [host.connect('slow'), host.connect('fast')]
+  slow.link.stalledBytes = 2 * DEFAULT_LIMITS.outputBufferBytesMax
+  slow.subscribe('t/#', 0)
+  fast.subscribe('t/#', 0)
+  t.same(slow.payloads(), [])
+  t.same(sorted(fast.payloads()), numbers(500))
+  t.equal(host.core.work(host.clock.nowMs()), false, 'nobody can go on')
 })
 
 t.test('5,000 matching messages through a window of 10 come complete, and nothing piles up', async (t) => {

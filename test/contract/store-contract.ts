@@ -56,6 +56,7 @@ export function storeContract(t: Test, makeStore: MakeStore): void {
   t.test('pipelined and large commits', (t) => pipelineContract(t, makeStore))
   t.test('keys and values', (t) => valueContract(t, makeStore))
   t.test('sizes and ownership', (t) => sizeContract(t, makeStore))
+  t.test('views', (t) => viewContract(t, makeStore))
   t.test('ranges', (t) => rangeContract(t, makeStore))
   t.test('walks', (t) => walkContract(t, makeStore))
   t.test('closing', (t) => closeContract(t, makeStore))
@@ -247,6 +248,28 @@ async function sizeContract(t: Test, makeStore: MakeStore): Promise<void> {
       t.equal(hex(first), valueHex, 'a later read does not change an earlier one')
     },
   )
+}
+
+async function viewContract(t: Test, makeStore: MakeStore): Promise<void> {
+  await t.test('a view, where there is one, shows what get returns', async (t) => {
+    const store = await makeStore(t)
+    const sizes = [0, 1, 64, 64, 2_048, 2_049, 100_000]
+    await commit(
+      store,
+      sizes.map((size, index) => put('retained', bytes(index + 1), patterned(size, index))),
+    )
+    const view = store.view?.bind(store) ?? store.get.bind(store)
+    for (let round = 0; round < 2; round += 1) {
+      for (const [index, size] of sizes.entries()) {
+        t.equal(hex(view('retained', bytes(index + 1))), hex(patterned(size, index)), `${size} bytes`)
+      }
+    }
+    t.equal(view('retained', bytes(99)), undefined)
+    t.throws(() => view('retained', bytes()), { code: 'ASSERTION' })
+    const kept = store.get('retained', bytes(3))
+    view('retained', bytes(4))
+    t.equal(hex(kept), hex(patterned(64, 2)), 'a copy that was read before stays what it was')
+  })
 }
 
 async function rangeContract(t: Test, makeStore: MakeStore): Promise<void> {

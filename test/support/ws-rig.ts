@@ -34,6 +34,8 @@ export class FakeCore implements CoreApi<FakeClient> {
   /** What a packet makes the core do. */
   onPacket: (client: FakeClient, packet: Packet) => void = () => {}
   onCommitted: () => void = () => {}
+  /** @returns whether there is more to do at once. */
+  onWork: () => boolean = () => false
 
   open(link: Link): FakeClient {
     return {
@@ -72,7 +74,7 @@ export class FakeCore implements CoreApi<FakeClient> {
     this.log.push('authenticated')
   }
   work(): boolean {
-    return false
+    return this.onWork()
   }
   /** Something to store: until the next commit the record is open. */
   append(bytes = 1): void {

@@ -48,6 +48,8 @@ export interface StoreEntry {
 export interface Store {
   /** 1..KEY_BYTES_MAX bytes per key, compared byte by byte. */
   get(table: StoreTable, key: Uint8Array): Uint8Array | undefined
+  /** The same without a copy, from a store that can: its own bytes, to be read before it is called again. */
+  view?(table: StoreTable, key: Uint8Array): Uint8Array | undefined
   /** Ascending. Lazy: reads page by page, so that a long walk holds no snapshot. */
   entries(range: StoreRange): IterableIterator<StoreEntry>
   commit(operations: readonly StoreOperation[], done: (error: StoreError | null) => void): void

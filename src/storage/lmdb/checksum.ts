@@ -14,15 +14,16 @@ const nativeCrc32 = (zlib as { crc32?: (data: Uint8Array, value?: number) => num
 
 const [table0, table1, table2, table3, table4, table5, table6, table7] = buildTables()
 
-/** @param value checksum of what comes before, to continue it. */
-export function crc32(bytes: Uint8Array, value = 0): number {
-  if (bytes.length >= NATIVE_BYTES_MIN && nativeCrc32 !== undefined) return nativeCrc32(bytes, value)
-  return tableCrc32(bytes, value)
+/** @param value checksum of what comes before, to continue it. @param from first byte of `bytes` that counts. */
+export function crc32(bytes: Uint8Array, value = 0, from = 0): number {
+  if (bytes.length - from < NATIVE_BYTES_MIN || nativeCrc32 === undefined) return tableCrc32(bytes, value, from)
+  const { buffer, byteOffset, length } = bytes
+  return nativeCrc32(from === 0 ? bytes : new Uint8Array(buffer, byteOffset + from, length - from), value)
 }
 
-export function tableCrc32(bytes: Uint8Array, value = 0): number {
+export function tableCrc32(bytes: Uint8Array, value = 0, from = 0): number {
   let crc = ~value
-  let index = 0
+  let index = from
   const length = bytes.length
   for (; index + 8 <= length; index += 8) {
     crc ^= at(bytes, index) | (at(bytes, index + 1) << 8) | (at(bytes, index + 2) << 16) | (at(bytes, index + 3) << 24)

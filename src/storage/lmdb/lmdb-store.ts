@@ -25,6 +25,7 @@ import { type Commit, GroupWriter, groupBytes, isRecord } from './group-writer.j
 import type { JournalFile } from './journal/journal-file.js'
 import { mergedByKey } from './journal/journal-slots.js'
 import { recordNumber } from './journal/slot-format.js'
+import { RowViews } from './row-views.js'
 import { checkFrame, corruptRow, FRAME_BYTES, readFrame } from './value-frame.js'
 
 /** A page of `entries`, bounded both ways: 256 values of 8 MB must not be in memory together. */
@@ -69,6 +70,7 @@ export class LmdbStore implements Store {
   /** Where small values that were asked for lie, one after the other. */
   #slab = new ArrayBuffer(SLAB_BYTES)
   #slabUsed = 0
+  readonly #views = new RowViews()
   #waiting: Commit[] = []
   #inFlight: readonly Commit[] = []
   #watchdog: TimerHandle | null = null
@@ -91,21 +93,32 @@ export class LmdbStore implements Store {
   }
 
   get(table: StoreTable, key: Uint8Array): Uint8Array | undefined {
+    if (table === 'journal' && this.#setup.journal.holds(key)) return this.#ofFile(key)
+    const framed = this.#framed(table, key)
+    return framed && this.#copyOf(framed)
+  }
+
+  view(table: StoreTable, key: Uint8Array): Uint8Array | undefined {
+    if (table === 'journal') return this.get(table, key)
+    const framed = this.#framed(table, key)
+    return framed && this.#views.of(framed)
+  }
+
+  /** LMDB reads into a buffer that it uses again. */
+  #framed(table: StoreTable, key: Uint8Array): Uint8Array | undefined {
     this.#assertOpen()
     assertKey(key)
-    if (table === 'journal' && this.#setup.journal.holds(key)) return this.#ofFile(key)
     let framed: Uint8Array | undefined
     try {
       framed = this.#environment.tables[table].getBinaryFast(key, this.#reading)
     } catch (error) {
       throw readError(table, key, error)
     }
-    if (framed === undefined) return undefined
-    checkFrame(table, key, framed)
-    return this.#copyOf(framed)
+    if (framed !== undefined) checkFrame(table, key, framed)
+    return framed
   }
 
-  /** LMDB reads into a buffer that it uses again. Small values share one of ours: an ArrayBuffer each costs more. */
+  /** Small values share a buffer: an ArrayBuffer each costs more. */
   #copyOf(framed: Uint8Array): Uint8Array {
     const length = framed.length - FRAME_BYTES
     if (length > SHARED_VALUE_BYTES_MAX) return Uint8Array.prototype.slice.call(framed, FRAME_BYTES, framed.length)

@@ -55,8 +55,7 @@ function damageOf(key: Uint8Array, framed: Uint8Array): string | null {
   if (length !== framed.length - FRAME_BYTES) {
     return `its frame says ${length} bytes, ${framed.length - FRAME_BYTES} are there`
   }
-  const value = new Uint8Array(framed.buffer, framed.byteOffset + FRAME_BYTES, length)
-  return crc32(value, crc32(key)) === readU32(framed, 4) ? null : 'its checksum does not match'
+  return crc32(framed, crc32(key), FRAME_BYTES) === readU32(framed, 4) ? null : 'its checksum does not match'
 }
 
 function writeU32(target: Uint8Array, offset: number, value: number): void {

@@ -185,6 +185,18 @@ t.test('a topic in steady use stays remembered while others come and go', async 
   }
 })
 
+t.test('a full cache lets in what is asked for twice, not what comes once', async (t) => {
+  const tree = new TopicTree<string>({ matchCacheEntriesMax: 8 })
+  tree.add(subscription('s', '#'))
+  tree.add(subscription('s', '+/+'))
+  for (let index = 0; index < 8; index += 1) tree.match(`a/${index}`)
+  const once = tree.match('b/new')
+  const twice = tree.match('b/new')
+  t.not(twice, once, 'the first time it was only noted')
+  t.equal(tree.match('b/new'), twice)
+  t.same(twice, once)
+})
+
 t.test('one answer larger than the whole cache is still given', async (t) => {
   const tree = new TopicTree<string>({ matchCacheSessionsMax: 4 })
   for (let index = 0; index < 10; index += 1) {

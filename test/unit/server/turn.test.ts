@@ -285,6 +285,55 @@ t.test('time and background work of the core run in the turn', async (t) => {
   rig.shell.stop()
 })
 
+t.test('background work goes on in slices while the turn has time, behind what the turn has to send', async (t) => {
+  const rig = new Rig()
+  const { client, socket } = rig.open()
+  const sent: number[] = []
+  rig.core.onWork = () => {
+    rig.timers.advance(1)
+    sent.push(socket.writes.length)
+    client.link.send(PINGRESP)
+    return true
+  }
+  client.link.send(PINGRESP)
+  rig.turn()
+  t.same(sent, [0, 1], 'the first slice joins the flush, the second follows it, a third would take too long')
+  t.equal(socket.takeWritten().toString('hex'), PINGRESP_BYTES.repeat(2))
+  rig.core.onWork = () => false
+  rig.turn()
+  t.equal(socket.takeWritten().toString('hex'), PINGRESP_BYTES, 'what the second slice had to send')
+})
+
+t.test('what a later slice stores is committed without anybody else asking for a turn', async (t) => {
+  const rig = new Rig()
+  let slices = 0
+  rig.core.onWork = () => {
+    slices += 1
+    rig.core.append()
+    return slices < 2
+  }
+  rig.shell.turn.schedule()
+  rig.turn()
+  t.same([slices, rig.store.pendingCommits], [2, 1])
+  rig.store.settleNext()
+  rig.core.onWork = () => false
+  rig.settle()
+  rig.store.settleNext()
+  t.equal(rig.core.committedCount, 2)
+})
+
+t.test('where time stands still a turn ends all the same', async (t) => {
+  const rig = new Rig()
+  let slices = 0
+  rig.core.onWork = () => {
+    slices += 1
+    return true
+  }
+  rig.shell.turn.schedule()
+  rig.turn()
+  t.ok(slices > 1 && slices < 100, `${slices} slices`)
+})
+
 t.test('no connection comes in above the limit', async (t) => {
   const rig = new Rig({ connectionsMax: 2 })
   const { connection } = rig.open()
