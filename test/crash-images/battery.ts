@@ -5,12 +5,15 @@
 import { type ChildProcess, fork, spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { serialize } from 'node:v8'
-import { commitScript } from './commits.js'
+import { commitScript, journalScript } from './commits.js'
 import type { JudgeReport, JudgeTask } from './judge.js'
 import { readTrace, type TraceEvent, type Variant } from './trace.js'
 import type { WriteTask } from './write-store.js'
 
+const JOURNAL_COMMITS = 200
+
 export interface BatteryOptions {
+  /** Odd: the commits of a world of clients. Even: those of a busy journal. */
   readonly seed: number
   /** Steps of the world the commits come from. */
   readonly steps: number
@@ -48,7 +51,7 @@ export async function runBattery(options: BatteryOptions): Promise<BatteryResult
   const { seed, scratch } = options
   const parent = `${scratch}/traced`
   mkdirSync(parent, { recursive: true, mode: 0o700 })
-  const script = commitScript(seed, options.steps)
+  const script = seed % 2 === 0 ? journalScript(seed, JOURNAL_COMMITS) : commitScript(seed, options.steps)
   const scriptFile = `${scratch}/script.bin`
   writeFileSync(scriptFile, serialize(script))
   const traceFile = `${scratch}/trace.bin`

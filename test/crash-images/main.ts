@@ -57,7 +57,8 @@ async function run(): Promise<number> {
   const total = { images: 0, points: 0, commits: 0, seeds: 0 }
   const failures: ImageFailure[] = []
   const begunAtMs = performance.now()
-  for (let seed = Number(asked.seed); total.images < imagesMin; seed += 1) {
+  // Two at the least: one of each kind.
+  for (let seed = Number(asked.seed); total.images < imagesMin || total.seeds < 2; seed += 1) {
     const scratch = mkdtempSync(`${base}/crash-images-`)
     try {
       const result = await runBattery({

@@ -20,7 +20,7 @@ const USAGE = `Usage: npm run seeded-bugs -- [options] [text ...]
 
 const ROOT = process.cwd()
 const LIST = `${ROOT}/test/seeded-bugs/bugs.json`
-const EFFORT: Effort = { fuzzSeeds: 120, simulationSeeds: 150, imagePoints: 700 }
+const EFFORT: Effort = { fuzzSeeds: 120, simulationSeeds: 150, imagePoints: 400 }
 
 interface Judgement {
   readonly name: string
