@@ -68,6 +68,18 @@ export class ByteReader {
     return hash
   }
 
+  /** Past a text if it is this one, which is ASCII. @returns whether it was. */
+  skipText(expected: string): boolean {
+    const start = this.#at
+    const length = this.varint()
+    let isSame = length === expected.length
+    for (let index = 0; isSame && index < length; index += 1) {
+      isSame = this.#bytes[this.#at + index] === expected.charCodeAt(index)
+    }
+    this.#at = isSame ? this.#at + length : start
+    return isSame
+  }
+
   text(): string {
     const length = this.varint()
     assert(this.#at + length <= this.#bytes.length, 'stored bytes end too early')

@@ -121,6 +121,12 @@ export class BrokerState {
     this.tree.wakeBefore((topicName) => this.sleepingSessions.wakeSubscribers(topicName))
   }
 
+  /** Everything that is known of sessions and accounts into memory, for audits. */
+  wakeAll(): void {
+    this.sleepingSessions.wakeAll()
+    this.ledger.wakeAll()
+  }
+
   /** Of sleeping sessions too. */
   get subscriptionCount(): number {
     return this.tree.subscriptionCount + this.sleepingSessions.subscriptionCount
