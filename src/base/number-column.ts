@@ -6,13 +6,21 @@ export class NumberColumn {
   length = 0
 
   push(value: number): void {
-    if (this.length === this.#values.length) {
-      const grown = new Float64Array(2 * this.length)
-      grown.set(this.#values)
-      this.#values = grown
-    }
+    if (this.length === this.#values.length) this.#reserve(this.length + 1)
     this.#values[this.length] = value
     this.length += 1
+  }
+
+  pushZeros(count: number): void {
+    this.#reserve(this.length + count)
+    this.length += count
+  }
+
+  #reserve(length: number): void {
+    if (length <= this.#values.length) return
+    const grown = new Float64Array(Math.max(length, 2 * this.#values.length))
+    grown.set(this.#values)
+    this.#values = grown
   }
 
   at(index: number): number {

@@ -8,6 +8,7 @@ import type { SubscribedFact } from './fact-fields.js'
 import type { FactHandler } from './facts.js'
 import type { Tally } from './ledger/tally.js'
 import { Copy, type CopyTerms, isPlain, Message } from './message.js'
+import { scanTable } from './ports/store.js'
 import type { Producer } from './producer.js'
 import { applyProduced, type ProducedFact } from './producer-rows.js'
 import { readRecord } from './record-reader.js'
@@ -56,10 +57,10 @@ function loadSessions(state: BrokerState): void {
   const { sleepingSessions } = state
   sleepingSessions.wakeWith(sessionWaking(state))
   const summary = new SessionRowSummary()
-  for (const { key, value } of state.ports.store.entries({ table: 'sessions' })) {
+  scanTable(state.ports.store, 'sessions', (key, value) => {
     if (summary.read(value)) sleepingSessions.add(keyNumber(key), summary)
-    else restoreSession(state, keyNumber(key), value)
-  }
+    else restoreSession(state, keyNumber(key), value.slice())
+  })
 }
 
 function loadRetained(state: BrokerState): void {

@@ -12,7 +12,7 @@ import { utf8Encode } from '../../base/utf8.js'
 import type { DropReason } from '../../protocol/packets.js'
 import type { LedgerOptions } from '../limits.js'
 import type { Copy } from '../message.js'
-import { type Store, StoreError, type StoreOperation } from '../ports/store.js'
+import { scanTable, type Store, StoreError, type StoreOperation } from '../ports/store.js'
 import type { RecordWriter } from '../record-writer.js'
 import type { Session } from '../session.js'
 import { hourAccountKey, keyNumber, numberKey } from '../store-keys.js'
@@ -335,7 +335,7 @@ export class Ledger {
   load(): void {
     this.hours.load()
     const summary = new AccountRowSummary()
-    for (const { key, value } of this.#store.entries({ table: 'accounts' })) {
+    scanTable(this.#store, 'accounts', (key, value) => {
       summary.read(value)
       const { hour, topicClass } = summary
       const isOver = hour <= this.hours.lastClosed
@@ -343,7 +343,7 @@ export class Ledger {
       const maySleep = !summary.isTransient && (isOver ? summary.isQueued() : this.hours.isOpen(hour))
       if (maySleep) this.#sleeping.add(keyNumber(key), summary, isOver ? 0 : hour, this.#classes.named(topicClass))
       else this.#restoreFrom(keyNumber(key), value)
-    }
+    })
   }
 
   #restore(number: number): Account {

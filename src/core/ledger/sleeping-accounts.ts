@@ -56,8 +56,8 @@ export class SleepingAccounts implements Sleepers<number> {
     this.#states.push(ASLEEP)
     this.#rowRecords.push(row.record)
     this.#hours.push(hour)
-    this.#firstRecords.push(0)
-    for (let slot = 0; slot < SUMS; slot += 1) this.#sums.push(0)
+    this.#firstRecords.pushZeros(1)
+    this.#sums.pushZeros(SUMS)
     this.#classes.push(topicClass)
     topicClass.asleep += 1
     this.#byClientId.add(row.clientIdHash, place)

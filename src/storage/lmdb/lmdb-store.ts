@@ -21,6 +21,7 @@ import {
 } from '../../core/ports/store.js'
 import { commitError, describe, isCorruption } from './commit-errors.js'
 import type { Environment } from './environment.js'
+import { scanFile } from './pages/scan-file.js'
 import { checkFrame, corruptRow, FRAME_BYTES, readFrame, writeFrame } from './value-frame.js'
 
 /** A page of `entries`, bounded both ways: 256 values of 8 MB must not be in memory together. */
@@ -82,6 +83,7 @@ export class LmdbStore implements Store {
   #closing: Promise<void> | null = null
   #closed = false
   #drained: (() => void) | null = null
+  #hasWritten = false
 
   constructor(setup: LmdbStoreSetup) {
     this.#setup = setup
@@ -126,7 +128,23 @@ export class LmdbStore implements Store {
     return this.#walk(range)
   }
 
+  /** Before the first commit from the data file, page by page; LMDB goes on wherever a page is not as expected. */
+  scan(table: StoreTable, visit: (key: Uint8Array, value: Uint8Array) => void): void {
+    this.#assertOpen()
+    const last = this.#hasWritten ? null : scanFile(this.#setup.directory, this.#transaction(), table, visit)
+    if (last === 'all') return
+    const from = last === null ? {} : { from: successor(last) }
+    for (const { key, value } of this.entries({ table, ...from })) visit(key, value)
+  }
+
+  /** That the snapshot shows, while nothing has been written. */
+  #transaction(): number {
+    const { lastTxnId } = this.#environment.root.getStats() as { readonly lastTxnId?: number }
+    return lastTxnId ?? -1
+  }
+
   commit(operations: readonly StoreOperation[], done: (error: StoreError | null) => void): void {
+    this.#hasWritten = true
     let bytes = 0
     for (const operation of operations) {
       assertKey(operation.key)
