@@ -75,7 +75,8 @@ export function* ledgerRows(store: Store, filter: LedgerFilter = {}): IterableIt
 /** Accounts whose row of the hour is not in the table `ledger` yet. */
 function accountsUnderWay(store: Store, filter: LedgerFilter): LedgerRow[] {
   const rows: LedgerRow[] = []
-  for (const account of recoveredOrThrow(store).ledger.accounts.values()) {
+  const accounts = [...recoveredOrThrow(store).ledger.accounts.values()]
+  for (const account of accounts.sort((one, other) => one.number - other.number)) {
     const { hour, number, topicClass } = account
     if (hour === 0 || store.get('ledger', hourAccountKey(hour, number)) !== undefined) continue
     const { clientId, isTransient, opening, openingBytes, totals } = account

@@ -18,6 +18,7 @@ export function recoveredState(store: Store): RecoveredState {
   const state = new BrokerState(silentPorts(read))
   try {
     recover(state)
+    state.wakeAll()
     return { state, stopped: null }
   } catch (error) {
     return { state, stopped: { place: read.last ?? {}, reason: reasonOf(error) } }

@@ -6,7 +6,8 @@
  * value from that file, the way container secrets are mounted.
  */
 import { readFileSync, statSync } from 'node:fs'
-import { type Document, parseDocument } from 'yaml'
+import { createRequire } from 'node:module'
+import type { Document, parseDocument } from 'yaml'
 import {
   OPTION_ROWS,
   type Options,
@@ -29,6 +30,11 @@ export interface OptionSources {
 type Tree = { [name: string]: unknown }
 
 const FILE_BYTES_MAX = 16 * 1_048_576
+
+/** Loaded when there is something to parse: a start with flags alone need not wait 30 ms for it. */
+function yaml(): { readonly parseDocument: typeof parseDocument } {
+  return createRequire(import.meta.url)('yaml')
+}
 
 /** @throws OptionsError naming every problem and where it was written. */
 export function loadOptions(sources: OptionSources): Options {
@@ -56,7 +62,7 @@ function mergeFile(file: string, tree: Tree, written: Map<string, string>, probl
   const text = readText(file, `--config ${file}`, problems)
   if (text === undefined) return
   // No alias at all: a configuration needs none, and a small file could otherwise unfold into gigabytes.
-  const document: Document = parseDocument(text, { uniqueKeys: true, strict: true, prettyErrors: true })
+  const document: Document = yaml().parseDocument(text, { uniqueKeys: true, strict: true, prettyErrors: true })
   const complaints = [...document.errors, ...document.warnings]
   let content: unknown
   try {
@@ -125,7 +131,7 @@ function valueFromText(text: string, row: OptionRow): unknown {
     const value = numberFromText(text, row.unit)
     if (value !== undefined) return value
   }
-  const document = parseDocument(text, { uniqueKeys: true, strict: true })
+  const document = yaml().parseDocument(text, { uniqueKeys: true, strict: true })
   if (document.errors.length > 0) return text
   try {
     return document.toJS({ maxAliasCount: 0 })

@@ -54,7 +54,7 @@ export class Broker {
     return this.#state.sessions.size
   }
   get subscriptionCount(): number {
-    return this.#state.tree.subscriptionCount
+    return this.#state.subscriptionCount
   }
   get retainedCount(): number {
     return this.#state.retained.size
@@ -79,7 +79,7 @@ export class Broker {
     const { oldestRecord, journalRecords, journalBytes } = recover(state)
     this.#checkpoint.recovered(oldestRecord, journalBytes)
     state.ledger.recovered(() => durableCopies(state))
-    for (const session of [...state.sessions.values()]) {
+    for (const session of [...state.sessions.awake()]) {
       if (session.isConnected) this.#connectionLostInCrash(session, nowMs)
     }
     state.ports.events.emit({
@@ -328,6 +328,7 @@ export class Broker {
     for (let due = state.willDeadlines.popDue(nowMs); due !== undefined; due = state.willDeadlines.popDue(nowMs)) {
       fireWill(state, due, nowMs)
     }
+    state.sleepingSessions.wakeExpired(nowMs)
     for (
       let due = state.sessionDeadlines.popDue(nowMs);
       due !== undefined;
@@ -341,8 +342,8 @@ export class Broker {
 
   /** When `handleTimeout` has something to do; Infinity: never. */
   nextTimeoutMs(): number {
-    const { willDeadlines, sessionDeadlines, retainedSweep, keys, ledger } = this.#state
-    const sessionsMs = Math.min(willDeadlines.nextMs(), sessionDeadlines.nextMs())
+    const { willDeadlines, sessionDeadlines, sleepingSessions, retainedSweep, keys, ledger } = this.#state
+    const sessionsMs = Math.min(willDeadlines.nextMs(), sessionDeadlines.nextMs(), sleepingSessions.nextExpiryMs)
     return Math.min(sessionsMs, retainedSweep.nextMs(), keys.nextMs(), ledger.hours.nextMs())
   }
 

@@ -104,18 +104,31 @@ export class Checkpoint {
   }
 
   #foldSessions(operations: StoreOperation[], record: number): boolean {
-    const { dirtySessions } = this.#state
+    const { dirtySessions, staleSessions } = this.#state
     let rows = 0
+    // Every target is newer than what the start has read, so all of them are due.
+    while (staleSessions.size > 0 || this.#state.sleepingSessions.wakeBehind()) {
+      for (const session of staleSessions) {
+        if (rows >= this.#rowsMax) return false
+        rows += 1
+        staleSessions.delete(session)
+        this.#foldSession(session, record, operations)
+      }
+    }
     for (const session of dirtySessions) {
       if (session.dirtySince > this.#target) return true
       if (rows >= this.#rowsMax) return false
       rows += 1
       dirtySessions.delete(session)
-      session.dirtySince = 0
-      writeSessionRows(session, record, operations)
-      this.#sealedSessions.push(session)
+      this.#foldSession(session, record, operations)
     }
     return true
+  }
+
+  #foldSession(session: Session, record: number, operations: StoreOperation[]): void {
+    session.dirtySince = 0
+    writeSessionRows(session, record, operations)
+    this.#sealedSessions.push(session)
   }
 
   /** The newest record stays: its header carries the counters. */

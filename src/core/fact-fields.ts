@@ -86,6 +86,11 @@ export function readSubscription(reader: ByteReader): SubscribedFact {
   }
 }
 
+/** @param flags the first byte of a stored subscription. */
+export function isSharedSubscription(flags: number): boolean {
+  return (flags & SUBSCRIPTION.SHARED) !== 0
+}
+
 export function writeWill(writer: ByteWriter, will: WillMessage | null): void {
   writer.u8(will === null ? 0 : 1)
   if (will === null) return

@@ -12,11 +12,17 @@ import { IdWindow } from '../base/id-window.js'
 import { Message } from './message.js'
 import { type Store, StoreError, type StoreOperation } from './ports/store.js'
 import { readBody, type StoredBody, writeBody } from './stored-body.js'
-import { numberKey } from './store-keys.js'
+import { keyNumber, numberKey } from './store-keys.js'
 
 interface DirtyCount {
   count: number
   readonly since: number
+}
+
+/** Which messages from one on have a row. */
+interface StoredTail {
+  readonly from: number
+  readonly ids: ReadonlySet<number>
 }
 
 export class MessageTable {
@@ -29,6 +35,7 @@ export class MessageTable {
   /** Counts in the commit under way: the disk does not show them yet. */
   readonly #sealedCounts = new Map<number, number>()
   #removals: number[] = []
+  #storedTail: StoredTail | null = null
 
   constructor(store: Store) {
     this.#store = store
@@ -49,6 +56,11 @@ export class MessageTable {
     const young = this.#young.get(messageId)
     if (young !== undefined) return young.references
     return this.#counts.get(messageId)?.count ?? this.#storedCount(messageId)?.count ?? 0
+  }
+
+  /** The message if it is only in the journal, hence in memory. */
+  young(messageId: number): Message | null {
+    return this.#young.get(messageId) ?? null
   }
 
   add(message: Message, record: number): void {
@@ -140,9 +152,25 @@ export class MessageTable {
     return { record: reader.varint(), count: reader.varint() }
   }
 
-  /** While replaying: does a row of `messageId` exist, so that the journal's message is not needed? */
+  /**
+   * While replaying: does a row of `messageId` exist, so that the journal's message is not needed? Most messages of the
+   * journal's tail have none, so one walk over the rows behind the first of them replaces a lookup for each.
+   */
   isStored(messageId: number): boolean {
-    return this.#store.get('messages', numberKey(messageId)) !== undefined
+    this.#storedTail ??= this.#walkTail(messageId)
+    const { from, ids } = this.#storedTail
+    return messageId < from ? this.#store.get('messages', numberKey(messageId)) !== undefined : ids.has(messageId)
+  }
+
+  #walkTail(from: number): StoredTail {
+    const ids = new Set<number>()
+    for (const { key } of this.#store.entries({ table: 'messages', from: numberKey(from) })) ids.add(keyNumber(key))
+    return { from, ids }
+  }
+
+  /** The journal has been replayed. */
+  replayed(): void {
+    this.#storedTail = null
   }
 
   /** Rows of messages that ended since the last commit; always written with it, so that none is left behind. */

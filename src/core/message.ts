@@ -115,6 +115,11 @@ export const PLAIN_TERMS: Readonly<Record<1 | 2, CopyTerms>> = {
   2: { qos: 2, retain: false, subscriptionIdentifiers: null, sharedSubscriptionNumber: 0 },
 }
 
+/** Nothing but a QoS? */
+export function isPlain({ retain, subscriptionIdentifiers, sharedSubscriptionNumber }: CopyTerms): boolean {
+  return !retain && subscriptionIdentifiers === null && sharedSubscriptionNumber === 0
+}
+
 /** A QoS 0 message on its way: never stored. */
 export class TransientPublication implements Publication {
   readonly messageId = 0

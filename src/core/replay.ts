@@ -7,18 +7,20 @@ import type { DropReason, ProducerRefusal, WillMessage } from '../protocol/packe
 import type { SubscribedFact } from './fact-fields.js'
 import type { FactHandler } from './facts.js'
 import type { Tally } from './ledger/tally.js'
-import { Copy, type CopyTerms, Message } from './message.js'
+import { Copy, type CopyTerms, isPlain, Message } from './message.js'
+import { scanTable } from './ports/store.js'
 import type { Producer } from './producer.js'
 import { applyProduced, type ProducedFact } from './producer-rows.js'
 import { readRecord } from './record-reader.js'
 import { putRetained, readRetainedRow, removeRetained, retainedMessage } from './retained.js'
-import { Session, type SessionSubscription } from './session.js'
+import { Session } from './session.js'
 import { applyConnected, applyDisconnected, applyEnded, clearWill, registerSession } from './session-life.js'
-import { queueLoader, readSessionRow } from './session-rows.js'
+import { queueLoader, SessionRowSummary } from './session-rows.js'
 import type { BrokerState } from './state.js'
 import type { StoredBody } from './stored-body.js'
 import { keyNumber } from './store-keys.js'
 import { addSubscription, removeSubscription } from './subscribe.js'
+import { restoreSession, sessionWaking, subscriptionOf } from './restore-session.js'
 
 export interface Recovered {
   readonly oldestRecord: number
@@ -43,6 +45,7 @@ export function recover(state: BrokerState): Recovered {
     journalRecords += 1
     journalBytes += value.length
   }
+  state.messages.replayed()
   state.producers.recovered()
   const next = oldestRecord + journalRecords
   state.recordNumber = Math.max(1, next)
@@ -51,37 +54,13 @@ export function recover(state: BrokerState): Recovered {
 }
 
 function loadSessions(state: BrokerState): void {
-  for (const { key, value } of state.ports.store.entries({ table: 'sessions' })) {
-    const { session, subscriptions } = readSessionRow(
-      keyNumber(key),
-      value,
-      state.limits.queueWindowMessages,
-      state.ledger,
-    )
-    registerSession(state, session)
-    for (const fact of subscriptions) {
-      addSubscription(state, session, subscriptionOf(session, fact), fact.isRetainedPending)
-    }
-    if (session.hasEnded || session.isConnected) continue
-    applyDisconnected(state, session, session.disconnectedAtMs, session.sessionExpiryIntervalSec, session.willDueAtMs)
-  }
-}
-
-/** Field by field: a hundred thousand times at a start, spreading costs more than reading the row. */
-function subscriptionOf(session: Session, fact: SubscribedFact): SessionSubscription {
-  const { topicFilter, shareName, qos, noLocal, retainAsPublished, retainHandling } = fact
-  const { subscriptionIdentifier, subscriptionNumber } = fact
-  return {
-    session,
-    topicFilter,
-    shareName,
-    qos,
-    noLocal,
-    retainAsPublished,
-    retainHandling,
-    subscriptionIdentifier,
-    subscriptionNumber,
-  }
+  const { sleepingSessions } = state
+  sleepingSessions.wakeWith(sessionWaking(state))
+  const summary = new SessionRowSummary()
+  scanTable(state.ports.store, 'sessions', (key, value) => {
+    if (summary.read(value)) sleepingSessions.add(keyNumber(key), summary)
+    else restoreSession(state, keyNumber(key), value.slice())
+  })
 }
 
 function loadRetained(state: BrokerState): void {
@@ -117,6 +96,7 @@ class Replay implements FactHandler {
 
   /** The session, if it exists and its row lacks this record. */
   #session(number: number): Session | null {
+    if (this.#state.sleepingSessions.rowRecordOf(number) >= this.#record) return null
     const session = this.#state.sessionsByNumber.get(number)
     if (session === undefined || session.rowRecord >= this.#record) return null
     this.#state.touch(session)
@@ -138,6 +118,13 @@ class Replay implements FactHandler {
     account: number,
   ): void {
     this.#hold(messageId)
+    const { sleepingSessions } = this.#state
+    const rowRecord = sleepingSessions.rowRecordOf(number)
+    if (rowRecord >= this.#record) return
+    if (rowRecord >= 0 && packetId === 0 && isPlain(terms)) {
+      sleepingSessions.defer(number, this.#record, { messageId, qos: terms.qos, byteLength, account })
+      return
+    }
     const session = this.#session(number)
     if (session === null) return
     const message = this.#message?.messageId === messageId && !this.#isMessageStored ? this.#message : null

@@ -8,6 +8,7 @@ import { ByteWriter } from '../base/byte-writer.js'
 import type { ChunkLoader } from './delivery-queue.js'
 import { DROP_REASONS } from './drop-reasons.js'
 import {
+  isSharedSubscription,
   readOptionalText,
   readSubscription,
   readTerms,
@@ -18,6 +19,7 @@ import {
   writeTerms,
   writeWill,
 } from './fact-fields.js'
+import { SESSION_NEVER_EXPIRES_SEC } from '../protocol/packets.js'
 import type { Ledger } from './ledger/ledger.js'
 import { Copy, type CopyState } from './message.js'
 import type { StoreOperation } from './ports/store.js'
@@ -152,6 +154,60 @@ export function readSessionRow(
   session.rowFirstChunk = firstChunk
   assert(reader.isAtEnd, `the row of session ${number} is read to its end`)
   return { session, subscriptions }
+}
+
+const PLUS = 0x2b
+const HASH = 0x23
+
+/** What a start needs to know of a session that stays asleep. One object, filled again by each row. */
+export class SessionRowSummary {
+  record = 0
+  clientIdHash = 0
+  readonly filterHashes: number[] = []
+  expiresAtMs = 0
+  copies = 0
+  copyBytes = 0
+
+  /** @returns false when the session cannot sleep: it acts by itself, or is found by more than a topic name. */
+  read(row: Uint8Array): boolean {
+    const reader = new ByteReader(row)
+    this.record = reader.varint()
+    if (reader.u8() !== 0) return false
+    this.clientIdHash = reader.textHash()
+    if (reader.u8() !== 0) reader.skip()
+    const expirySec = reader.varint()
+    const disconnectedAtMs = reader.varint()
+    this.expiresAtMs =
+      expirySec === SESSION_NEVER_EXPIRES_SEC ? Number.POSITIVE_INFINITY : disconnectedAtMs + expirySec * 1_000
+    if (reader.varint() !== 0 || reader.u8() !== 0) return false
+    skipNumbers(reader, 2)
+    if (!this.#readFilters(reader)) return false
+    for (let left = reader.varint(); left > 0; left -= 1) reader.varint()
+    for (let left = reader.varint(); left > 0; left -= 1) skipNumbers(reader, 2)
+    this.copies = reader.varint()
+    for (let left = this.copies; left > 0; left -= 1) readInflight(reader, NO_ACCOUNTS)
+    skipNumbers(reader, 2)
+    this.copies += reader.varint()
+    this.copyBytes = reader.varint()
+    this.copies += reader.varint()
+    return true
+  }
+
+  #readFilters(reader: ByteReader): boolean {
+    this.filterHashes.length = 0
+    for (let left = reader.varint(); left > 0; left -= 1) {
+      if (isSharedSubscription(reader.u8())) return false
+      const hash = reader.textHash(PLUS, HASH)
+      if (hash < 0) return false
+      this.filterHashes.push(hash)
+      skipNumbers(reader, 2)
+    }
+    return true
+  }
+}
+
+function skipNumbers(reader: ByteReader, count: number): void {
+  for (let left = count; left > 0; left -= 1) reader.varint()
 }
 
 /** Reads chunks of the session's queue; their messages are loaded when they are due. */

@@ -30,7 +30,9 @@ import type { RetainedMessage } from './retained.js'
 import { RetainedSweep } from './retained-sweep.js'
 import { RetainedTree } from './retained-tree.js'
 import type { Session } from './session.js'
+import { SleepingSessions } from './sleeping-sessions.js'
 import { TopicTree } from './topic-tree.js'
+import { WakingMap } from './waking-map.js'
 
 export interface BrokerPorts {
   readonly limits: BrokerLimits
@@ -80,10 +82,13 @@ export class BrokerState {
   acceptedTopicName = ''
   /** Topics whose retained row is older than the record given. */
   readonly dirtyRetained = new Map<string, number>()
-  readonly sessions = new Map<string, Session>()
-  readonly sessionsByNumber = new Map<number, Session>()
+  readonly sleepingSessions = new SleepingSessions()
+  readonly sessions = new WakingMap<string, Session>()
+  readonly sessionsByNumber = new WakingMap<number, Session>()
   /** In order of `dirtySince`. */
   readonly dirtySessions = new Set<Session>()
+  /** Those with facts of the journal that was read at the start which their rows lack, as far as they have woken. */
+  readonly staleSessions = new Set<Session>()
   /** Ended, but still holding copies or rows. */
   readonly endedSessions = new Set<Session>()
   readonly connections = new Set<ClientConnection>()
@@ -111,6 +116,20 @@ export class BrokerState {
     this.hash = ports.hash ?? sha256
     this.producers = new ProducerTable(ports.store, this.hash)
     this.keys = new IdempotencyKeys(ports.idempotency ?? DEFAULT_IDEMPOTENCY)
+    this.sessions.sleepBeside(this.sleepingSessions.byClientId)
+    this.sessionsByNumber.sleepBeside(this.sleepingSessions.byNumber)
+    this.tree.wakeBefore((topicName) => this.sleepingSessions.wakeSubscribers(topicName))
+  }
+
+  /** Everything that is known of sessions and accounts into memory, for audits. */
+  wakeAll(): void {
+    this.sleepingSessions.wakeAll()
+    this.ledger.wakeAll()
+  }
+
+  /** Of sleeping sessions too. */
+  get subscriptionCount(): number {
+    return this.tree.subscriptionCount + this.sleepingSessions.subscriptionCount
   }
 
   /** Call before a fact about the session is written: its row is behind from this record on. */

@@ -33,6 +33,7 @@ export class TopicTree<S> {
   readonly #cache: MatchCache<Matches<S>>
   /** Scratch of `match`. */
   readonly #found: FilterValue<S>[] = []
+  #wake: (topicName: string) => void = () => undefined
   #subscriptionCount = 0
   #sharedSubscriptionCount = 0
 
@@ -41,6 +42,11 @@ export class TopicTree<S> {
       entriesMax: options.matchCacheEntriesMax ?? 65_536,
       weightMax: options.matchCacheSessionsMax ?? 1_048_576,
     })
+  }
+
+  /** @param wake before the filters of a topic are looked for: adds those without wildcard that are not here yet. */
+  wakeBefore(wake: (topicName: string) => void): void {
+    this.#wake = wake
   }
 
   /** Shared ones included. */
@@ -96,6 +102,7 @@ export class TopicTree<S> {
   match(topicName: string): Matches<S> {
     const cached = this.#cache.get(topicName)
     if (cached !== undefined) return cached
+    this.#wake(topicName)
     const found = this.#found
     const exact = this.#exact.get(topicName)
     if (exact !== undefined) found.push(exact)

@@ -36,9 +36,8 @@ function figuresOf(broker: Broker, shell: Shell, clientsExpired: number): SysFig
   const { counters, state } = broker
   const { traffic } = shell
   let clientsConnected = 0
-  let copies = 0
-  let copyBytes = 0
-  for (const session of state.sessions.values()) {
+  let { copies, copyBytes } = state.sleepingSessions
+  for (const session of state.sessions.awake()) {
     if (session.isConnected) clientsConnected += 1
     copies += session.queue.count + session.inflight.size
     copyBytes += session.queue.byteLength
@@ -63,7 +62,7 @@ function figuresOf(broker: Broker, shell: Shell, clientsExpired: number): SysFig
     storedMessages: copies + state.retained.size,
     storedBytes: copyBytes + state.retainedBytes,
     retainedMessages: state.retained.size + state.systemTopics.size,
-    subscriptions: state.tree.subscriptionCount,
+    subscriptions: state.subscriptionCount,
     sharedSubscriptions: state.tree.sharedSubscriptionCount,
     heapBytes: process.memoryUsage().heapUsed,
   }

@@ -5,6 +5,7 @@
 import type { MemoryStore } from '../../src/storage/memory/memory-store.js'
 import { type BrokerLimits, DEFAULT_LIMITS } from '../../src/core/limits.js'
 import { Books, isShared, type Violation } from './books.js'
+import type { BrokerState } from '../../src/core/state.js'
 import { boundsHold } from './checkers/bounds.js'
 import { deliverySequence } from './checkers/delivery-sequence.js'
 import { durableBeforeTold } from './checkers/durable-before-told.js'
@@ -144,7 +145,10 @@ class World {
   #look(): void {
     const process = this.#host.process
     if (process === null) return
-    for (const sentence of boundsHold(process.core.state, this.#limits)) this.#found('bounds', sentence)
+    const { state } = process.core
+    const { connections, retained, retainedBytes } = state
+    const broker = { sessions: awakeSessions(state), connections, retained, retainedBytes }
+    for (const sentence of boundsHold(broker, this.#limits)) this.#found('bounds', sentence)
   }
 
   #settle(): boolean {
@@ -167,7 +171,7 @@ class World {
   #restless(process: BrokerProcess): string[] {
     const { core, store } = process
     if (store.isBusy || core.openRecordBytes > 0) return ['a commit is under way']
-    return unsettled(this.#clients, core.state.sessions)
+    return unsettled(this.#clients, awakeSessions(core.state))
   }
 
   #stop(): void {
@@ -250,6 +254,11 @@ const PROBE = {
 } as const
 
 /** In the share group, with a session that ends with its connection. */
+/** Looking must wake nobody. */
+function awakeSessions({ sessions }: BrokerState) {
+  return { get: (clientId: string) => sessions.get(clientId), values: () => sessions.awake() }
+}
+
 function isTransientMember(plan: WorldPlan['clients'][number]): boolean {
   if (plan.kind !== 'consumer' || plan.expirySec > 0) return false
   return plan.subscriptions.some(([topicFilter]) => isShared(topicFilter))

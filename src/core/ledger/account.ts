@@ -104,6 +104,34 @@ export function readAccountRow(row: Uint8Array): AccountRow {
   return read
 }
 
+/** What a start needs to know of an account that stays asleep. One object, filled again by each row. */
+export class AccountRowSummary {
+  record = 0
+  hour = 0
+  clientIdHash = 0
+  topicClass = ''
+  isTransient = false
+  #reader = new ByteReader(new Uint8Array(0))
+
+  read(row: Uint8Array): void {
+    const reader = new ByteReader(row)
+    this.#reader = reader
+    this.record = reader.varint()
+    this.hour = reader.varint()
+    this.clientIdHash = reader.textHash()
+    if (!reader.skipText(this.topicClass)) this.topicClass = reader.text()
+    this.isTransient = reader.u8() === 1
+  }
+
+  /** Of the row that was read last: does it have copies that wait? */
+  isQueued(): boolean {
+    const opening = this.#reader.varint()
+    const openingBytes = this.#reader.varint()
+    const totals = Tally.read(this.#reader)
+    return opening + totals.balance(0) !== 0 || openingBytes + totals.balance(1) !== 0
+  }
+}
+
 /** A row of table `ledger`. */
 export function readHourRow(row: Uint8Array): AccountHour {
   const reader = new ByteReader(row)

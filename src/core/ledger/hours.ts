@@ -107,6 +107,7 @@ interface EndedHour {
 export class Hours {
   readonly #store: Store
   readonly #retentionHours: number
+  readonly #wakeOfHour: (hour: number) => boolean
   /** The latest hour that anything has been counted in; 0: none. */
   current = 0
   #firstMessageId = 0
@@ -120,7 +121,9 @@ export class Hours {
   /** Rows of hours before this one are being removed; 0: none. */
   #sweepUntil = 0
 
-  constructor(store: Store, retentionHours: number) {
+  /** @param wakeOfHour wakes one account of the hour, if one sleeps. */
+  constructor(store: Store, retentionHours: number, wakeOfHour: (hour: number) => boolean) {
+    this.#wakeOfHour = wakeOfHour
     this.#store = store
     this.#retentionHours = retentionHours
   }
@@ -151,6 +154,11 @@ export class Hours {
     this.#active.push(account)
   }
 
+  /** Is anything still counted in this hour? */
+  isOpen(hour: number): boolean {
+    return hour === this.current && !this.#isOver
+  }
+
   /** Infinity: no hour is under way. */
   nextMs(): number {
     return this.#isOver ? Number.POSITIVE_INFINITY : (this.current + 1) * HOUR_MS
@@ -177,14 +185,17 @@ export class Hours {
   addTo(operations: StoreOperation[], rowsMax: number, finish: (account: Account) => void): void {
     const ended = this.#ended[0]
     if (ended !== undefined && ended.stage === 'writing') {
-      for (let rows = 0; rows < rowsMax && ended.next < ended.accounts.length; rows += 1) {
+      for (let rows = 0; rows < rowsMax; rows += 1) {
+        if (!this.#hasMore(ended)) {
+          ended.stage = 'sealed'
+          break
+        }
         const account = ended.accounts[ended.next] as Account
         ended.next += 1
         if (account.hour !== ended.hour) continue
         if (!ended.isMarked) operations.push(this.#overRow(ended))
         finish(account)
       }
-      if (ended.next === ended.accounts.length) ended.stage = 'sealed'
     }
     if (this.#sweepUntil !== 0) this.#sweep(operations, rowsMax)
   }
@@ -215,7 +226,12 @@ export class Hours {
     const ended = this.#ended[0]
     if (ended === undefined || ended.stage !== 'writing') return
     while (ended.next < ended.accounts.length && ended.accounts[ended.next]?.hour !== ended.hour) ended.next += 1
-    if (ended.next === ended.accounts.length) ended.stage = 'written'
+    if (!this.#hasMore(ended)) ended.stage = 'written'
+  }
+
+  /** One that sleeps wakes up for it, and `resume` puts it behind the others. */
+  #hasMore(ended: EndedHour): boolean {
+    return ended.next < ended.accounts.length || this.#wakeOfHour(ended.hour)
   }
 
   /** The commit taken last is on disk. */
@@ -288,7 +304,7 @@ export class Hours {
   }
 
   resume(account: Account): void {
-    if (account.hour === this.current && !this.#isOver) {
+    if (this.isOpen(account.hour)) {
       this.#active.push(account)
       return
     }

@@ -12,12 +12,14 @@ import { utf8Encode } from '../../base/utf8.js'
 import type { DropReason } from '../../protocol/packets.js'
 import type { LedgerOptions } from '../limits.js'
 import type { Copy } from '../message.js'
-import type { Store, StoreOperation } from '../ports/store.js'
+import { scanTable, type Store, StoreError, type StoreOperation } from '../ports/store.js'
 import type { RecordWriter } from '../record-writer.js'
 import type { Session } from '../session.js'
 import { hourAccountKey, keyNumber, numberKey } from '../store-keys.js'
-import { Account, readAccountRow } from './account.js'
+import { WakingMap } from '../waking-map.js'
+import { Account, AccountRowSummary, readAccountRow } from './account.js'
 import { Hours } from './hours.js'
+import { SleepingAccounts } from './sleeping-accounts.js'
 import { droppedSlot, Slot, type Tally } from './tally.js'
 import { OTHERS, TopicClasses } from './topic-classes.js'
 
@@ -38,12 +40,16 @@ export class Ledger {
   readonly #record: RecordWriter
   readonly #store: Store
   readonly #classes: TopicClasses
-  readonly #accounts = new Map<number, Account>()
+  readonly #accounts = new WakingMap<number, Account>()
+  readonly #sleeping: SleepingAccounts
   readonly hours: Hours
   /** Accounts with something in `open`. */
   readonly #opened: Account[] = []
   /** In order of `dirtySince`. */
   readonly #dirty = new Set<Account>()
+  /** Those with facts of the journal that was read at the start which their rows lack, as far as they have woken. */
+  readonly #stale = new Set<Account>()
+  #isReplaying = true
   nextAccountNumber = 1
   /** The first message that no record has. */
   #nextMessageId = 1
@@ -60,13 +66,23 @@ export class Ledger {
     this.#record = record
     this.#store = store
     this.#classes = new TopicClasses(options.topicClasses, options.topicClassesMax)
-    this.hours = new Hours(store, options.retentionHours)
+    this.#sleeping = new SleepingAccounts({
+      restore: (number) => this.#restore(number),
+      apply: (account, hour, tally, firstRecord) => this.#applyDeferred(account, hour, tally, firstRecord),
+      woken: (account) => this.#woken(account),
+    })
+    this.#accounts.sleepBeside(this.#sleeping)
+    this.hours = new Hours(store, options.retentionHours, (hour) => this.#sleeping.wakeOfHour(hour))
   }
 
   /** By number. Those without a topic class are not known yet. */
-  get accounts(): ReadonlyMap<number, Account> {
+  get accounts(): WakingMap<number, Account> {
     return this.#accounts
   }
+  wakeAll(): void {
+    this.#sleeping.wakeAll()
+  }
+
   get topicClassCount(): number {
     return this.#classes.size
   }
@@ -87,7 +103,11 @@ export class Ledger {
 
   #find(className: string, clientId: string, isTransient: boolean): Account {
     const topicClass = this.#classes.named(className)
-    const known = topicClass.of(isTransient).get(clientId)
+    let known = topicClass.of(isTransient).get(clientId)
+    if (known === undefined && !isTransient && this.#sleeping.count > 0) {
+      this.#sleeping.wakeClient(clientId)
+      known = topicClass.of(isTransient).get(clientId)
+    }
     if (known !== undefined) return known
     if (this.#accounts.size >= this.#accountsMax && clientId !== OTHERS) {
       return this.#find(className, OTHERS, isTransient)
@@ -251,6 +271,7 @@ export class Ledger {
     account.isDropped = true
     this.#accounts.delete(number)
     this.#dirty.delete(account)
+    this.#stale.delete(account)
     if (this.#strangers === account) this.#strangers = null
     operations.push({ kind: 'remove', table: 'accounts', key: numberKey(number) })
     if (topicClass === null) return
@@ -262,16 +283,29 @@ export class Ledger {
   /** Rows of accounts that changed in records up to `target`. @returns true when none is left. */
   writeRows(target: number, record: number, rowsMax: number, operations: StoreOperation[]): boolean {
     let rows = 0
+    // Every target is newer than what the start has read, so all of them are due.
+    while (this.#stale.size > 0 || this.#sleeping.wakeBehind()) {
+      for (const account of this.#stale) {
+        if (rows >= rowsMax) return false
+        rows += 1
+        this.#stale.delete(account)
+        operations.push(this.#row(account, record))
+      }
+    }
     for (const account of this.#dirty) {
       if (account.dirtySince > target) break
       if (rows >= rowsMax) return false
       rows += 1
       this.#dirty.delete(account)
-      account.dirtySince = 0
-      account.rowRecord = record
-      operations.push({ kind: 'put', table: 'accounts', key: numberKey(account.number), value: account.row(record) })
+      operations.push(this.#row(account, record))
     }
     return true
+  }
+
+  #row(account: Account, record: number): StoreOperation {
+    account.dirtySince = 0
+    account.rowRecord = record
+    return { kind: 'put', table: 'accounts', key: numberKey(account.number), value: account.row(record) }
   }
 
   /** A slice of closing hours, for the commit that is being put together. */
@@ -300,19 +334,54 @@ export class Ledger {
   /** Before anything else is recovered. */
   load(): void {
     this.hours.load()
-    for (const { key, value } of this.#store.entries({ table: 'accounts' })) {
-      const row = readAccountRow(value)
-      const account = this.byNumber(keyNumber(key))
-      this.name(account, row.clientId, row.topicClass, row.isTransient)
-      account.rowRecord = row.record
-      account.hour = row.hour
-      account.opening = row.opening
-      account.openingBytes = row.openingBytes
-      account.totals.addAll(row.totals)
-    }
+    const summary = new AccountRowSummary()
+    scanTable(this.#store, 'accounts', (key, value) => {
+      summary.read(value)
+      const { hour, topicClass } = summary
+      const isOver = hour <= this.hours.lastClosed
+      // Of a closed hour only what waits is left, and an account without that is given up by `replayed`.
+      const maySleep = !summary.isTransient && (isOver ? summary.isQueued() : this.hours.isOpen(hour))
+      if (maySleep) this.#sleeping.add(keyNumber(key), summary, isOver ? 0 : hour, this.#classes.named(topicClass))
+      else this.#restoreFrom(keyNumber(key), value)
+    })
+  }
+
+  #restore(number: number): Account {
+    const row = this.#store.get('accounts', numberKey(number))
+    if (row !== undefined) return this.#restoreFrom(number, row)
+    throw new StoreError('STORE_CORRUPT', `the row of account ${number}, which was there at the start, is missing`)
+  }
+
+  #restoreFrom(number: number, value: Uint8Array): Account {
+    const row = readAccountRow(value)
+    const account = this.byNumber(number)
+    this.name(account, row.clientId, row.topicClass, row.isTransient)
+    account.rowRecord = row.record
+    account.hour = row.hour
+    account.opening = row.opening
+    account.openingBytes = row.openingBytes
+    account.totals.addAll(row.totals)
+    return account
+  }
+
+  /** All that the journal's tail counts for it is in one hour, and that one is open or being closed. */
+  #applyDeferred(account: Account, hour: number, tally: Tally, firstRecord: number): void {
+    if (account.hour !== hour) account.carry()
+    account.hour = hour
+    account.totals.addAll(tally)
+    account.dirtySince = firstRecord
+    this.#stale.add(account)
+  }
+
+  #woken(account: Account): void {
+    // Or `replayed` does it.
+    if (this.#isReplaying) return
+    if (account.hour !== 0 && account.hour <= this.hours.lastClosed) account.carry()
+    if (account.hour !== 0) this.hours.resume(account)
   }
 
   replayAccount(number: number, clientId: string, className: string, isTransient: boolean, record: number): void {
+    if (this.#sleeping.isAsleep(number)) return
     const account = this.byNumber(number)
     if (account.topicClass !== null) return
     this.name(account, clientId, className, isTransient)
@@ -321,6 +390,7 @@ export class Ledger {
 
   /** Of an account that is not known the row is gone, and with it all that this record says of it. */
   replayTally(hour: number, number: number, tally: Tally, record: number): void {
+    if (hour > this.hours.lastClosed && this.#sleeping.defer(number, hour, tally, record)) return
     const account = this.#accounts.get(number)
     if (account === undefined || account.topicClass === null || account.rowRecord >= record) return
     this.#apply(account, hour, tally, record, this.#pending)
@@ -330,7 +400,8 @@ export class Ledger {
   replayed(nextMessageId: number): void {
     this.#nextMessageId = nextMessageId
     this.hours.replayed()
-    for (const account of this.#accounts.values()) {
+    this.#isReplaying = false
+    for (const account of this.#accounts.awake()) {
       if (account.topicClass === null) {
         // Of a copy that ended later, as the journal said.
         account.isDropped = true
@@ -352,7 +423,7 @@ export class Ledger {
     const isCounting = countedSince(this.#store) !== null
     this.#isMarkerDue = isCounting !== this.isEnabled
     if (!this.isEnabled) return
-    for (const account of this.#accounts.values()) {
+    for (const account of this.#accounts.awake()) {
       const { queued, queuedBytes } = account
       if (account.isTransient && queued > 0) this.#adjust(account, Slot.ABANDONED, queued, queuedBytes)
     }

@@ -59,6 +59,11 @@ export class Tally {
   deliveredBytes = 0
   #rest: Map<number, number> | null = null
 
+  /** Nothing but the six fields. */
+  get isPlain(): boolean {
+    return this.#rest === null
+  }
+
   get(slot: number): number {
     if (slot > Slot.DELIVERED_BYTES) return this.#rest?.get(slot) ?? 0
     return this.#hot()[slot] as number

@@ -14,6 +14,8 @@ export class TopicClass {
   /** By client id; sessions that end with their connection have accounts of their own. */
   readonly lasting = new Map<string, Account>()
   readonly transient = new Map<string, Account>()
+  /** Accounts in it that have not woken up. */
+  asleep = 0
 
   constructor(name: string) {
     this.name = name
@@ -71,7 +73,7 @@ export class TopicClasses {
 
   /** Its last account is gone. */
   removeIfEmpty(topicClass: TopicClass): void {
-    if (topicClass.lasting.size + topicClass.transient.size > 0) return
+    if (topicClass.lasting.size + topicClass.transient.size + topicClass.asleep > 0) return
     this.#byName.delete(topicClass.name)
     this.#byTopic.clear()
     this.#lastClass = null

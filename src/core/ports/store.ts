@@ -52,9 +52,20 @@ export interface Store {
   view?(table: StoreTable, key: Uint8Array): Uint8Array | undefined
   /** Ascending. Lazy: reads page by page, so that a long walk holds no snapshot. */
   entries(range: StoreRange): IterableIterator<StoreEntry>
+  /**
+   * Every row of the table, ascending, for a start that reads all of them: what `entries` gives, only faster. Key and
+   * value are lent for the call.
+   */
+  scan?(table: StoreTable, visit: (key: Uint8Array, value: Uint8Array) => void): void
   commit(operations: readonly StoreOperation[], done: (error: StoreError | null) => void): void
   /** Waits for commits under way; then nothing may be called. */
   close(): Promise<void>
+}
+
+/** By the store's own way, if it has one. */
+export function scanTable(store: Store, table: StoreTable, visit: (key: Uint8Array, value: Uint8Array) => void): void {
+  if (store.scan !== undefined) return store.scan(table, visit)
+  for (const { key, value } of store.entries({ table })) visit(key, value)
 }
 
 /** LMDB's limit is 1978; topics are limited well below it. */

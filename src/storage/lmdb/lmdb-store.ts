@@ -25,6 +25,7 @@ import { type Commit, GroupWriter, groupBytes, isRecord } from './group-writer.j
 import type { JournalFile } from './journal/journal-file.js'
 import { mergedByKey } from './journal/journal-slots.js'
 import { recordNumber } from './journal/slot-format.js'
+import { scanFile } from './pages/scan-file.js'
 import { RowViews } from './row-views.js'
 import { checkFrame, corruptRow, FRAME_BYTES, readFrame } from './value-frame.js'
 
@@ -81,6 +82,7 @@ export class LmdbStore implements Store {
   #closing: Promise<void> | null = null
   #closed = false
   #drained: (() => void) | null = null
+  #hasWritten = false
 
   constructor(setup: LmdbStoreSetup) {
     this.#setup = setup
@@ -163,7 +165,26 @@ export class LmdbStore implements Store {
     return -1
   }
 
+  /** Before the first commit from the data file, page by page; LMDB goes on wherever a page is not as expected. */
+  scan(table: StoreTable, visit: (key: Uint8Array, value: Uint8Array) => void): void {
+    this.#assertOpen()
+    const last =
+      this.#hasWritten || table === 'journal'
+        ? null
+        : scanFile(this.#setup.directory, this.#transaction(), table, visit)
+    if (last === 'all') return
+    const from = last === null ? {} : { from: successor(last) }
+    for (const { key, value } of this.entries({ table, ...from })) visit(key, value)
+  }
+
+  /** That the snapshot shows, while nothing has been written. */
+  #transaction(): number {
+    const { lastTxnId } = this.#environment.root.getStats() as { readonly lastTxnId?: number }
+    return lastTxnId ?? -1
+  }
+
   commit(operations: readonly StoreOperation[], done: (error: StoreError | null) => void): void {
+    this.#hasWritten = true
     let bytes = 0
     for (const operation of operations) {
       assertKey(operation.key)

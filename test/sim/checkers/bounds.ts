@@ -9,7 +9,8 @@ export interface BoundedSession {
   readonly subscriptionCount: number
 }
 export interface BoundedBroker {
-  readonly sessions: ReadonlyMap<string, BoundedSession>
+  /** Those in memory. */
+  readonly sessions: { values(): Iterable<BoundedSession> }
   readonly connections: Iterable<{ readonly link: { readonly bufferedBytes: number }; readonly outstanding: number }>
   readonly retained: { readonly size: number }
   readonly retainedBytes: number

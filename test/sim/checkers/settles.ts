@@ -12,8 +12,14 @@ export interface SettlingSession {
   readonly inflight: { readonly size: number }
 }
 
+export interface SettlingSessions {
+  get(clientId: string): SettlingSession | undefined
+  /** Those in memory: whoever is connected is there. */
+  values(): Iterable<SettlingSession>
+}
+
 /** @returns who is not at rest, and why; empty: all is well. */
-export function unsettled(clients: Iterable<SettlingClient>, sessions: ReadonlyMap<string, SettlingSession>): string[] {
+export function unsettled(clients: Iterable<SettlingClient>, sessions: SettlingSessions): string[] {
   const found: string[] = []
   for (const { clientId, isSettled, isHalfOpen } of clients) {
     const session = sessions.get(clientId)

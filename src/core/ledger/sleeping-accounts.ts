@@ -1,0 +1,170 @@
+/**
+ * Accounts whose rows were found at the start and which nobody has asked for yet. Of each only numbers are kept: where
+ * its client may be found, its hour, and the sums of what the journal's tail counts for it. An account is read in full,
+ * which is to wake up, when something is counted in it, a copy names it, its hour closes, a checkpoint has to write
+ * what the journal says of it, or somebody asks for its number.
+ */
+import { HashIndex, hashOfText } from '../../base/hash-index.js'
+import { NumberColumn } from '../../base/number-column.js'
+import type { Sleepers } from '../waking-map.js'
+import type { Account, AccountRowSummary } from './account.js'
+import { Tally } from './tally.js'
+import type { TopicClass } from './topic-classes.js'
+
+/** What it takes to wake one up. */
+export interface AccountWaking {
+  /** The account as its row says, in all tables. */
+  restore(number: number): Account
+  /** The journal counts this on, from the record named; the account's row does not. */
+  apply(account: Account, hour: number, tally: Tally, firstRecord: number): void
+  /** It is as the books have it now. */
+  woken(account: Account): void
+}
+
+const ASLEEP = 1
+const AWAKE = 0
+const SUMS = 6
+
+export class SleepingAccounts implements Sleepers<number> {
+  readonly #waking: AccountWaking
+  /** By place, in the order of the rows, which is that of the numbers. */
+  readonly #numbers = new NumberColumn()
+  readonly #states = new NumberColumn()
+  readonly #rowRecords = new NumberColumn()
+  readonly #hours = new NumberColumn()
+  /** 0: the journal's tail says nothing of it. */
+  readonly #firstRecords = new NumberColumn()
+  /** Six for each. */
+  readonly #sums = new NumberColumn()
+  readonly #classes: TopicClass[] = []
+  readonly #byClientId = new HashIndex()
+  /** Places of accounts of which the journal's tail says something, in the order of their first. */
+  readonly #behind = new NumberColumn()
+  #behindWoken = 0
+  #closingHour = 0
+  #closingPlace = 0
+  count = 0
+
+  constructor(waking: AccountWaking) {
+    this.#waking = waking
+  }
+
+  /** In the order of their numbers. @param hour 0: none, or one that is closed. */
+  add(number: number, row: AccountRowSummary, hour: number, topicClass: TopicClass): void {
+    const place = this.#numbers.length
+    this.#numbers.push(number)
+    this.#states.push(ASLEEP)
+    this.#rowRecords.push(row.record)
+    this.#hours.push(hour)
+    this.#firstRecords.pushZeros(1)
+    this.#sums.pushZeros(SUMS)
+    this.#classes.push(topicClass)
+    topicClass.asleep += 1
+    this.#byClientId.add(row.clientIdHash, place)
+    this.count += 1
+  }
+
+  wake(number: number): void {
+    const place = this.#numbers.find(number)
+    if (place >= 0) this.#wake(place)
+  }
+
+  wakeAll(): void {
+    for (let place = 0; place < this.#numbers.length && this.count > 0; place += 1) this.#wake(place)
+  }
+
+  wakeClient(clientId: string): void {
+    if (this.count === 0) return
+    for (const place of this.#byClientId.find(hashOfText(clientId))) this.#wake(place)
+  }
+
+  /** @returns whether there was one more whose row lacks what the journal says of it; it is awake now. */
+  wakeBehind(): boolean {
+    while (this.#behindWoken < this.#behind.length) {
+      const place = this.#behind.at(this.#behindWoken)
+      this.#behindWoken += 1
+      if (this.#wake(place)) return true
+    }
+    return false
+  }
+
+  /** After the journal. @returns whether there was one more that is in this hour; it is awake now. */
+  wakeOfHour(hour: number): boolean {
+    if (this.#closingHour !== hour) {
+      this.#closingHour = hour
+      this.#closingPlace = 0
+    }
+    if (this.count === 0) return false
+    while (this.#closingPlace < this.#numbers.length) {
+      const place = this.#closingPlace
+      this.#closingPlace += 1
+      if (this.#hours.at(place) === hour && this.#wake(place)) return true
+    }
+    return false
+  }
+
+  isAsleep(number: number): boolean {
+    return this.#placeOf(number) >= 0
+  }
+
+  #placeOf(number: number): number {
+    const place = this.count === 0 ? -1 : this.#numbers.find(number)
+    return place >= 0 && this.#states.at(place) === ASLEEP ? place : -1
+  }
+
+  /**
+   * The journal counts this for the account.
+   * @returns false when it is awake, or is now because it takes more than adding up.
+   */
+  defer(number: number, hour: number, tally: Tally, record: number): boolean {
+    const place = this.#placeOf(number)
+    if (place < 0) return false
+    if (this.#rowRecords.at(place) >= record) return true
+    const itsHour = this.#hours.at(place)
+    if (!tally.isPlain || (itsHour !== 0 && itsHour !== hour)) {
+      this.#wake(place)
+      return false
+    }
+    this.#hours.set(place, hour)
+    if (this.#firstRecords.at(place) === 0) {
+      this.#firstRecords.set(place, record)
+      this.#behind.push(place)
+    }
+    this.#sum(place, 0, tally.accepted)
+    this.#sum(place, 1, tally.acceptedBytes)
+    this.#sum(place, 2, tally.enqueued)
+    this.#sum(place, 3, tally.enqueuedBytes)
+    this.#sum(place, 4, tally.delivered)
+    this.#sum(place, 5, tally.deliveredBytes)
+    return true
+  }
+
+  #sum(place: number, slot: number, count: number): void {
+    if (count !== 0) this.#sums.set(place * SUMS + slot, this.#sums.at(place * SUMS + slot) + count)
+  }
+
+  /** @returns false when it was awake. */
+  #wake(place: number): boolean {
+    if (this.#states.at(place) !== ASLEEP) return false
+    this.#states.set(place, AWAKE)
+    this.count -= 1
+    ;(this.#classes[place] as TopicClass).asleep -= 1
+    const account = this.#waking.restore(this.#numbers.at(place))
+    const firstRecord = this.#firstRecords.at(place)
+    if (firstRecord > 0) this.#waking.apply(account, this.#hours.at(place), this.#tallyAt(place), firstRecord)
+    this.#waking.woken(account)
+    return true
+  }
+
+  #tallyAt(place: number): Tally {
+    const tally = new Tally()
+    const at = place * SUMS
+    tally.accepted = this.#sums.at(at)
+    tally.acceptedBytes = this.#sums.at(at + 1)
+    tally.enqueued = this.#sums.at(at + 2)
+    tally.enqueuedBytes = this.#sums.at(at + 3)
+    tally.delivered = this.#sums.at(at + 4)
+    tally.deliveredBytes = this.#sums.at(at + 5)
+    return tally
+  }
+}
