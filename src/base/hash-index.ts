@@ -33,7 +33,7 @@ export class HashIndex {
   readonly #hashes = new NumberColumn()
   readonly #places = new NumberColumn()
   /** First entry of each slot, plus one; and the next one of the same slot. */
-  #heads = new Int32Array(0)
+  #heads = new Int32Array(1)
   #next = new Int32Array(0)
 
   add(hash: number, place: number): void {
