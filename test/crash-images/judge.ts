@@ -16,7 +16,16 @@ import type { LmdbStore } from '../../src/storage/lmdb/lmdb-store.js'
 import { openLmdbStore } from '../../src/storage/lmdb/open-lmdb-store.js'
 import { Random } from '../support/random.js'
 import { type CommitScript, digestOfRows } from './commits.js'
-import { type DiskImage, isSameImage, NOTE, readTrace, TracedDisk, type TraceEvent, type Variant } from './trace.js'
+import {
+  type DiskImage,
+  isSameImage,
+  JOURNAL_SLOT_BYTES,
+  NOTE,
+  readTrace,
+  TracedDisk,
+  type TraceEvent,
+  type Variant,
+} from './trace.js'
 
 export interface JudgeTask {
   /** The traced directory as it was at the end: files that are not traced write by write are taken from it. */
@@ -135,7 +144,7 @@ function wrongState(found: number, durable: number, begun: number): string {
 
 function opened(directory: string, timers: Timers): Promise<LmdbStore> {
   const shared = { directory, durability: 'flush', commitTimeoutMs: 60_000, timers } as const
-  return openLmdbStore({ ...shared, mapSizeBytes: 2 ** 30, journalSlotBytes: 4_096 })
+  return openLmdbStore({ ...shared, mapSizeBytes: 2 ** 30, journalSlotBytes: JOURNAL_SLOT_BYTES })
 }
 
 /** A record behind those that survived; after another start the journal has it, and nothing that was torn before. */

@@ -21,6 +21,9 @@ export type TraceEvent =
 /** What the traced process notes beside the store. Eight bytes each: [what u32][number u32], little-endian. */
 export const NOTE = { BEGUN: 1, DURABLE: 2 } as const
 
+/** So small that slots of the journal file are changed and filled again within one script. */
+export const JOURNAL_SLOT_BYTES = 4_096
+
 const KINDS = ['', 'write', 'flush', 'truncate', 'rename'] as const
 const HEAD_BYTES = 16
 

@@ -11,10 +11,7 @@ import { systemTimers } from '../../src/server/system-clock.js'
 import { openLmdbStore } from '../../src/storage/lmdb/open-lmdb-store.js'
 import { Random } from '../support/random.js'
 import type { CommitScript } from './commits.js'
-import { NOTE } from './trace.js'
-
-/** So small that slots are changed and filled again within one script. */
-export const JOURNAL_SLOT_BYTES = 4_096
+import { JOURNAL_SLOT_BYTES, NOTE } from './trace.js'
 
 export interface WriteTask {
   readonly parent: string

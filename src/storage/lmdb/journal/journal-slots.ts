@@ -59,6 +59,7 @@ class SlotReader {
   readonly #directory: string
   readonly #state: JournalState
   readonly #slots: Slot[] = []
+  readonly #bytes = new Map<Slot, Buffer>()
   readonly #damages: JournalDamage[] = []
   /** A record that was on the disk. */
   #known: number
@@ -75,6 +76,7 @@ class SlotReader {
     const slot = { name, path, bytes: bytes.length, epoch: 0, end: SLOT_HEAD_BYTES, newest: -1 }
     const head = readSlotHead(bytes)
     this.#slots.push(slot)
+    this.#bytes.set(slot, bytes)
     if (head?.databaseId.equals(this.#state.databaseId) === true) slot.epoch = head.epoch
     else if (newestRecord(bytes) > this.#state.trimmed) {
       const sentence =
@@ -96,7 +98,7 @@ class SlotReader {
   }
 
   #read(slot: Slot, ranges: KeyRanges, isNewest: boolean): LastWrite {
-    const bytes = readFileSync(slot.path)
+    const bytes = this.#bytes.get(slot) as Buffer
     const walk = new RecordWalk(bytes, slot.epoch)
     this.#known = Math.max(this.#known, readMark(bytes, slot.epoch))
     const lastWriteOffset = isNewest ? lastWriteOf(bytes, slot.epoch) : Number.POSITIVE_INFINITY
