@@ -283,12 +283,22 @@ export class JournalFile {
       } finally {
         await file.close()
       }
-      if (this.#isFlushed) flushPath(this.#directory)
+      if (this.#isFlushed) await flushName(this.#directory)
     } catch (error) {
       await unlink(path).catch(() => undefined)
       throw error
     }
     return this.#open({ name, path, bytes, epoch: 0, end: SLOT_HEAD_BYTES, newest: -1 })
+  }
+}
+
+/** As `flushPath`, but without holding up everybody: a broker under load makes slots. */
+async function flushName(directory: string): Promise<void> {
+  const handle = await open(directory, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
   }
 }
 
