@@ -77,8 +77,10 @@ export class WsTransport {
   /** For `http.Server`'s 'upgrade' event. */
   readonly upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const { method, url, headers } = request
-    // Behind a load balancer on this machine everybody would seem to come from this machine.
-    const localAddress = forwardedAddress(request.socket) === undefined ? request.socket.localAddress : undefined
+    // Only a browser names an origin. Behind a load balancer on this machine everybody would seem to come from here.
+    // Asked for in vain it would stay with the socket for as long as that lives.
+    const mayBeLocal = headers.origin !== undefined && forwardedAddress(request.socket) === undefined
+    const localAddress = mayBeLocal ? request.socket.localAddress : undefined
     const chosen = chooseEndpoint({ method, url, headers, localAddress }, this.#endpoints, this.#options.allowedOrigins)
     if ('status' in chosen) {
       refuse(socket, chosen)

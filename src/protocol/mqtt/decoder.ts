@@ -71,6 +71,7 @@ export class MqttDecoder implements PacketDecoder {
         receive(this.#readPacket(chunk, offset))
         offset = packetEnd
       }
+      this.#reader.close()
     } catch (error) {
       this.#failed = true
       this.#failure = error

@@ -9,9 +9,10 @@ import { ReasonCode } from '../reason-codes.js'
 
 /** Longer topic names are decoded afresh each time: what every connection keeps has to stay small. */
 const CACHED_TOPIC_BYTES_MAX = 256
+const NO_BYTES = new Uint8Array(0)
 
 export class PacketReader {
-  bytes: Uint8Array = new Uint8Array(0)
+  bytes: Uint8Array = NO_BYTES
   position = 0
   /** First byte that no longer belongs to the packet, or to the property section that is being read. */
   end = 0
@@ -21,7 +22,7 @@ export class PacketReader {
   /** Of `bytes`; asked for once per chunk, because asking costs half as much as the view of a payload. */
   #buffer: ArrayBufferLike = this.bytes.buffer
   #byteOffset = 0
-  #topicBytes = new Uint8Array(0)
+  #topicBytes: Uint8Array = NO_BYTES
   #topicLength = -1
   #topicName = ''
 
@@ -34,6 +35,11 @@ export class PacketReader {
     this.position = start
     this.end = end
     this.userProperties = 0
+  }
+
+  /** Lets go of the bytes: a connection that has nothing to say would keep the last that it was sent. */
+  close(): void {
+    this.#turnTo(NO_BYTES)
   }
 
   byte(): number {

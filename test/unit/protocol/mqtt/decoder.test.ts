@@ -1,6 +1,9 @@
 /**
  * The decoder as its owner sees it: limits, the level it has learned, and what it does after an error.
  */
+import { setImmediate } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { type Packet, PacketType } from '../../../../src/protocol/packets.js'
 import { decoderAt, hex, refusal, thrownReasonCode } from './wire.js'
@@ -142,4 +145,23 @@ t.test('empty chunks change nothing', async (t) => {
   const received: Packet[] = []
   for (const chunk of ['', 'c0', '', '00', '']) decoder.decode(hex(chunk), (packet) => received.push(packet))
   t.strictSame(received, [{ type: PacketType.PINGREQ }])
+})
+
+t.test('what has been read is let go: an idle connection would keep its last packet', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const decoder = decoderAt(0)
+  const read = (): WeakRef<ArrayBufferLike> => {
+    const chunk = Uint8Array.from(CONNECT_5)
+    decoder.decode(chunk, ignore)
+    return new WeakRef(chunk.buffer)
+  }
+  const bytes = read()
+  await setImmediate()
+  collect()
+  t.equal(bytes.deref(), undefined)
+  decoder.connectAccepted(5)
+  const received: Packet[] = []
+  decoder.decode(hex('c0 00'), (packet) => received.push(packet))
+  t.match(received, [{ type: PacketType.PINGREQ }], 'and it reads on')
 })
