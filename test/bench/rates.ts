@@ -37,7 +37,7 @@ function aboutOf(wire: WireName, { publishers, subscribers, isPaired, qos, paylo
   return `${who}; QoS ${qos}, ${payloadBytes} bytes, ${WIRE_TITLES[wire]}.`
 }
 
-/** The native protocol beside our own MQTT over TCP. */
+/** The native protocol beside our own MQTT over TCP: they differ by less than one run from the next. */
 function nativeScenario(qos: 1 | 2): Scenario {
   const ours = { peer: 'tallymq', shape: one(qos), flow: flowFor('tallymq', one(qos)) } as const
   const entrants = [
@@ -46,7 +46,8 @@ function nativeScenario(qos: 1 | 2): Scenario {
   ]
   const bounds: readonly Bound[] = [{ figure: HEADLINE, times: 'tallymq MQTT', atLeast: 1 }]
   const about = aboutOf('native', one(qos))
-  return { ...RATE, name: `QoS ${qos} 1:1 flushed, native beside MQTT`, isRequired: true, about, entrants, bounds }
+  const name = `QoS ${qos} 1:1 flushed, native beside MQTT`
+  return { ...RATE, name, isRequired: true, about, entrants, bounds, runsPerRound: 3 }
 }
 
 /** Over WebSocket, beside what is written first when there is no broker, and beside aedes. */
