@@ -4,8 +4,9 @@
  * the machine makes the 99th percentile of a run of three seconds: there are many runs in turn, and what counts is the
  * median of all.
  */
+import { besideDiskProbe } from './disk-probe.js'
 import { loadEntrant } from './load-entrant.js'
-import type { Bound, PeerName, Scenario } from './scenario.js'
+import type { Bound, Entrant, PeerName, Scenario } from './scenario.js'
 
 const RUNS_PER_ROUND = 3
 const PEERS: readonly PeerName[] = ['mosquitto', 'nats', 'aedes']
@@ -16,6 +17,7 @@ function latencyScenario(ratePerSec: number, qos: 0 | 1, bounds: readonly Bound[
   const flow = { window: 0, batch: 1 }
   const entrant = (peer: PeerName) => loadEntrant({ peer, wire: 'tcp', shape, flow })
   const native = loadEntrant({ peer: 'tallymq', wire: 'native', shape, flow, name: 'tallymq native' })
+  const entrants = [entrant('tallymq'), ...PEERS.map(entrant), native]
   return {
     name: `open loop, ${ratePerSec / 1_000} k msg/s, QoS ${qos}${qos === 1 ? ' flushed' : ''}`,
     isRequired: bounds.length > 0,
@@ -24,11 +26,19 @@ function latencyScenario(ratePerSec: number, qos: 0 | 1, bounds: readonly Bound[
     about:
       `1 publisher, 1 subscriber, QoS ${qos}, 64 bytes, MQTT over TCP, ${ratePerSec} messages a second on a ` +
       'timetable, each a write of its own. Latency is receipt minus the moment the message was due; `ack…` is that ' +
-      'of the acknowledgement to the publisher. `sentLateP99Ms` is how late the generator itself was.',
-    entrants: [entrant('tallymq'), ...PEERS.map(entrant), native],
+      'of the acknowledgement to the publisher. `sentLateP99Ms` is how late the generator itself was' +
+      (qos === 0 ? '.' : ', `disk…` what a flushed write of a bystander took on the same disk, warm-up included.'),
+    entrants: qos === 0 ? entrants : entrants.map(withDiskProbe),
     bounds,
     extraSec: 0.5,
     runsPerRound: RUNS_PER_ROUND,
+  }
+}
+
+function withDiskProbe(entrant: Entrant): Entrant {
+  return {
+    ...entrant,
+    measure: (broker, options) => besideDiskProbe(broker.dataDirectory, entrant.measure(broker, options)),
   }
 }
 
