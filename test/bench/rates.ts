@@ -37,7 +37,7 @@ function aboutOf(wire: WireName, { publishers, subscribers, isPaired, qos, paylo
   return `${who}; QoS ${qos}, ${payloadBytes} bytes, ${WIRE_TITLES[wire]}.`
 }
 
-/** The native protocol beside our own MQTT over TCP: they differ by less than one run from the next. */
+/** The native protocol beside our own MQTT over TCP: they differ by less than one run differs from the next. */
 function nativeScenario(qos: 1 | 2): Scenario {
   const ours = { peer: 'tallymq', shape: one(qos), flow: flowFor('tallymq', one(qos)) } as const
   const entrants = [

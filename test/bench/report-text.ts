@@ -66,6 +66,7 @@ const MEANINGS: readonly (readonly [figure: string, meaning: string])[] = [
   ['deliveriesPerFrame', 'deliveries for each WebSocket frame'],
   ['ackP50Ms', 'from when a publication was due until it was acknowledged; likewise p99 and the others'],
   ['sentLateP99Ms', 'how late the generator itself sent: latency that is not the broker’s'],
+  ['diskMaxMs', 'the longest flushed write of a bystander on the broker’s disk, warm-up included; likewise p50'],
   ['rssMiB', 'resident memory of the broker at the end'],
 ]
 
