@@ -33,11 +33,7 @@ export interface Recipe {
 }
 
 const running = new Set<ChildProcess>()
-/**
- * Removed when everything has been measured: what is deleted from a file system that is mounted with `discard` keeps
- * the disk busy during the next run, for up to half a second at a time.
- */
-const directories: string[] = []
+const directories = new Set<string>()
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL')
   for (const directory of directories) rmSync(directory, { recursive: true, force: true })
@@ -56,8 +52,13 @@ export async function killAll(): Promise<void> {
 
 export function newDataDirectory(name: string): string {
   const directory = mkdtempSync(join(DATA_PARENT, `tallymq-bench-${name}-`))
-  directories.push(directory)
+  directories.add(directory)
   return directory
+}
+
+export function removeDataDirectory(directory: string): void {
+  directories.delete(directory)
+  rmSync(directory, { recursive: true, force: true })
 }
 
 export async function startProcess(

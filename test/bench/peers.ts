@@ -5,7 +5,7 @@
 import { accessSync, constants, existsSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { delimiter, join } from 'node:path'
-import { killAll, newDataDirectory, type Recipe, startProcess } from './broker-process.js'
+import { killAll, newDataDirectory, type Recipe, removeDataDirectory, startProcess } from './broker-process.js'
 import type { BrokerChoice, Keeping, PeerName, RunningBroker } from './scenario.js'
 
 /** This file runs as dist/bench/main.js. */
@@ -134,9 +134,11 @@ export function missing(peer: PeerName, root = ROOT): string | null {
 
 /** Runs `use` with a fresh broker on a fresh directory, whatever becomes of it. */
 export async function withBroker<T>(choice: BrokerChoice, use: (broker: RunningBroker) => Promise<T>): Promise<T> {
+  const directory = newDataDirectory(choice.peer)
   try {
-    return await use(await startProcess(RECIPES[choice.peer], choice, newDataDirectory(choice.peer)))
+    return await use(await startProcess(RECIPES[choice.peer], choice, directory))
   } finally {
     await killAll()
+    removeDataDirectory(directory)
   }
 }

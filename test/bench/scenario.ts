@@ -42,7 +42,7 @@ export interface RunningBroker {
   /** From the start of the process until it took connections. */
   readonly readySec: number
   usage(): Usage
-  /** In good order. The data directory stays. */
+  /** In good order. The data directory stays until `remove`. */
   stop(): Promise<void>
   /** SIGKILL. */
   kill(): Promise<void>
