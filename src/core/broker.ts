@@ -222,9 +222,13 @@ export class Broker {
     if (connection.state === 'authenticating') {
       return refuseConnect(this.#state, connection, connection.clientId, ReasonCode.NOT_AUTHORIZED, detail)
     }
+    this.#closeUnheard(connection, ReasonCode.NOT_AUTHORIZED, 'no CONNECT came in time')
+  }
+
+  #closeUnheard(connection: ClientConnection, reasonCode: number, detail: string): void {
     connection.become('closed')
     this.#state.connections.delete(connection)
-    connection.link.close(ReasonCode.NOT_AUTHORIZED, 'no CONNECT came in time')
+    connection.link.close(reasonCode, detail)
   }
 
   /** Closes a connection for a reason of the server's own. */
@@ -348,7 +352,8 @@ export class Broker {
   }
 
   /**
-   * The server goes down: everybody is told [v5 4.13.1]. Sessions stay; Wills of those that expire at once are due.
+   * The server goes down: everybody is told [v5 4.13.1], by its close code also who has not sent CONNECT, or whose
+   * CONNECT lies unread: both may come back. Sessions stay; Wills of those that expire at once are due.
    * @param serverReference where clients should go meanwhile, said as 0x9C [v5 4.11].
    */
   drain(nowMs: number, serverReference?: string): void {
@@ -358,7 +363,7 @@ export class Broker {
     for (const connection of [...this.#state.connections]) {
       if (connection.state === 'authenticating') {
         refuseConnect(this.#state, connection, connection.clientId, ReasonCode.SERVER_UNAVAILABLE, detail)
-      } else if (!connection.isConnected) this.connectTimedOut(connection, nowMs)
+      } else if (!connection.isConnected) this.#closeUnheard(connection, ReasonCode.SERVER_SHUTTING_DOWN, detail)
       else dismiss(this.#state, connection, reasonCode, detail, nowMs, serverReference)
     }
   }

@@ -207,9 +207,13 @@ t.test('a drain tells everybody, with 0x9C where to go instead, and keeps every 
   t.same(old.take('DISCONNECT'), [])
   const plain = testBroker()
   const told = plain.connect('a')
+  const unread = plain.open()
   plain.core.drain(plain.clock.nowMs())
   t.match(told.take('DISCONNECT'), [{ reasonCode: ReasonCode.SERVER_SHUTTING_DOWN }], 'without a place to go: 0x8B')
-  t.equal(silent.connection.state, 'closed')
+  for (const { connection, link } of [silent, unread]) {
+    t.equal(connection.state, 'closed')
+    t.equal(link.closedWith?.reasonCode, ReasonCode.SERVER_SHUTTING_DOWN, 'whose CONNECT was not read may come back')
+  }
   t.equal(host.core.connectionCount, 0)
   t.equal(host.core.sessionCount, 3)
   t.equal(host.crash().resume('a').take('CONNACK')[0]?.sessionPresent, true)

@@ -118,6 +118,14 @@ t.test('who sends no CONNECT is closed: 3014 over WebSocket, without a word over
   await ended
 })
 
+t.test('who has sent no CONNECT yet when the broker stops may come back: 3001', async (t) => {
+  const broker = await startBroker(t)
+  const client = await WsClient.open(broker)
+  const closed = client.closed()
+  await broker.stop()
+  t.match(await closed, { code: 3001, reason: /shutting down/ })
+})
+
 t.test('a CONNECT in a frame of one byte and the rest, and packets that share a frame', async (t) => {
   const broker = await startBroker(t)
   const client = await WsClient.open(broker)
