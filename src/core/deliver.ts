@@ -25,6 +25,7 @@ const delivery: Delivery = {
   messageExpiryIntervalSec: -1,
   topicAlias: 0,
   omitTopicName: false,
+  maximumPacketSize: Number.POSITIVE_INFINITY,
 }
 
 function fillDelivery(qos: QoS, retain: boolean, identifiers: readonly number[] | null, expirySec: number): void {
@@ -37,6 +38,7 @@ function fillDelivery(qos: QoS, retain: boolean, identifiers: readonly number[] 
   delivery.messageExpiryIntervalSec = expirySec
   delivery.topicAlias = 0
   delivery.omitTopicName = false
+  delivery.maximumPacketSize = Number.POSITIVE_INFINITY
 }
 
 /** What is left of a Message Expiry Interval, at least 1 unless it was 0 [v5 MQTT-3.3.2-6]; -1: none. */
@@ -248,6 +250,7 @@ function send(
   delivery.dup = dup
   delivery.packetId = copy.packetId
   delivery.deliverySequence = copy.deliverySequence
+  delivery.maximumPacketSize = connection.maximumPacketSize
   const aliases = connection.outboundAliasesAfterCommit
   if (aliases !== null) useAlias(aliases, connection, message)
   copy.isOnWire = true

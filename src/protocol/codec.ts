@@ -65,6 +65,8 @@ export interface Delivery {
   /** MQTT 5 with aliases: 0 none, n > 0 send this alias; with `omitTopicName` the name is left out. */
   topicAlias: number
   omitTopicName: boolean
+  /** Of the subscriber, in bytes; Infinity: it named none. For writers that put several copies into one packet. */
+  maximumPacketSize: number
 }
 
 /** Collects outgoing packets of one connection; what `take` returns goes out in one write. */

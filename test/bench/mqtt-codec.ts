@@ -29,6 +29,7 @@ const DELIVERY: Delivery = {
   messageExpiryIntervalSec: -1,
   topicAlias: 0,
   omitTopicName: false,
+  maximumPacketSize: Number.POSITIVE_INFINITY,
 }
 
 function theirPacket(packetId: number): IPublishPacket {

@@ -129,6 +129,7 @@ for (const level of LEVELS) {
       messageExpiryIntervalSec: fc.oneof(fc.constant(-1), fc.integer({ min: 0, max: 0xffff_ffff })),
       topicAlias: fc.integer({ min: 0, max: 3 }),
       omitTopicName: fc.boolean(),
+      maximumPacketSize: fc.constant(Number.POSITIVE_INFINITY),
     })
     const publication = fc.record({ topicName: text, payload: bytes, properties: fc.option(publishProperties) })
     fc.assert(

@@ -288,3 +288,49 @@ export const packet = fc.oneof(
   produce,
   produced,
 ) as fc.Arbitrary<unknown> as fc.Arbitrary<Packet>
+
+interface Step {
+  /** What differs from the one before, beside its payload. */
+  readonly change: 'nothing' | 'topic' | 'flags' | 'packetId' | 'deliverySequence' | 'messageId' | 'properties' | 'ping'
+  readonly payload: Uint8Array
+}
+
+/** One behind the other: publications that mostly differ in their numbers only, and count up to where those wrap. */
+export const neighbours: fc.Arbitrary<Packet[]> = fc
+  .record({
+    isDelivery: fc.boolean(),
+    qos: fc.constantFrom(1 as const, 2 as const),
+    firstPacketId: fc.constantFrom(1, 126, 254, 65_533),
+    firstNumber: fc.constantFrom(1, 126, 65_534, 2 ** 32 - 2, Number.MAX_SAFE_INTEGER - 200),
+    steps: fc.array(
+      fc.record<Step>({
+        change: fc.oneof(
+          { arbitrary: fc.constant('nothing' as const), weight: 12 },
+          fc.constantFrom('topic', 'flags', 'packetId', 'deliverySequence', 'messageId', 'properties', 'ping'),
+        ),
+        payload: fc.oneof(
+          fc.uint8Array({ maxLength: 8 }),
+          fc.constantFrom(255, 256, 1_024, 1_025).map((length) => new Uint8Array(length)),
+        ),
+      }),
+      { minLength: 1, maxLength: 100 },
+    ),
+  })
+  .map(({ isDelivery, qos, firstPacketId, firstNumber, steps }) => {
+    let topicName = 'a'
+    let retain = false
+    let packetId = firstPacketId - 1
+    let [deliverySequence, messageId] = [firstNumber - 1, firstNumber - 1]
+    return steps.map(({ change, payload }): Packet => {
+      if (change === 'ping') return { type: PacketType.PINGREQ }
+      if (change === 'topic') topicName = topicName === 'a' ? 'b' : 'a'
+      if (change === 'flags') retain = !retain
+      packetId = ((packetId + (change === 'packetId' ? 1 : 0)) % 65_535) + 1
+      deliverySequence += change === 'deliverySequence' ? 2 : 1
+      messageId += change === 'messageId' ? 2 : 1
+      const properties = change === 'properties' ? { contentType: 'x' } : null
+      const fields = { topicName, payload, qos, retain, dup: false, packetId, properties }
+      const own = isDelivery ? { deliverySequence, messageId } : {}
+      return { type: PacketType.PUBLISH, ...fields, ...own }
+    })
+  })

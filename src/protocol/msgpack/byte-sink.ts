@@ -51,6 +51,23 @@ export class ByteSink {
     else this.#sizedHeader(length < 0x1_0000 ? 0xdc : 0xdd, length < 0x1_0000 ? 2 : 4, length)
   }
 
+  /**
+   * Makes what was written last, `bytes` of it, the first element of an array whose length is yet to be said. Three
+   * bytes. @returns where `setArrayLength` finds it.
+   */
+  wrapInArray(bytes: number): number {
+    const at = this.#position - bytes
+    this.#buffer.copyWithin(at + 3, at, this.#position)
+    this.#buffer[at] = 0xdc
+    this.#position += 3
+    return at + 1
+  }
+
+  setArrayLength(at: number, length: number): void {
+    this.#buffer[at] = length >>> 8
+    this.#buffer[at + 1] = length
+  }
+
   /** At most 5 bytes and three for each UTF-16 unit. */
   text(text: string): void {
     const length = text.length

@@ -31,6 +31,12 @@ export class Cursor {
     this.start(EMPTY)
   }
 
+  /** False at the end too. */
+  get isAtArray(): boolean {
+    const token = this.bytes[this.position] as number
+    return (token & 0xf0) === 0x90 || token === 0xdc || token === 0xdd
+  }
+
   arrayLength(what = 'a packet'): number {
     const token = this.bytes[this.position]
     if (token === undefined) throw malformed(`the message ends where ${what} should begin`)

@@ -23,14 +23,19 @@ import { decodeControlPacket } from './decode-packet.js'
 import { unpackRange } from './packer.js'
 import { decodeProduce, type PropertiesReader } from './produce.js'
 import { decodeProperties, type PropertyOwner } from './properties.js'
+import { checkRunNumbers, packetOfRun, RUN_PAYLOADS_MAX } from './run.js'
 import { StrictWalk } from './strict-walk.js'
-import { DELIVER, DUP_FLAG, malformed, protocolError, QOS_MASK, RETAIN_FLAG } from './wire.js'
+import { DELIVER, DUP_FLAG, malformed, protocolError, QOS_MASK, RETAIN_FLAG, tooManyValues } from './wire.js'
 
 export class NativeDecoder implements PacketDecoder {
   readonly #limits: CodecLimits
   readonly #cursor = new Cursor()
   readonly #walk: StrictWalk
   #packetSizeMax: number
+  /** Payloads at the cursor, behind the first of a run. */
+  #runLeft = 0
+  /** What stands before the payloads of the run. */
+  #runHeadBytes = 0
   /** Messages of PRODUCE share the values of one packet. */
   readonly #messageProperties: PropertiesReader = {
     valuesLeft: 0,
@@ -57,8 +62,24 @@ export class NativeDecoder implements PacketDecoder {
     const cursor = this.#cursor
     if (chunk.length === 0) throw malformed('a message holds at least one packet')
     cursor.start(chunk)
-    while (cursor.position < cursor.end) receive(this.#packet(cursor))
+    while (cursor.position < cursor.end) {
+      const packet = this.#packet(cursor)
+      receive(packet)
+      if (this.#runLeft > 0 && packet.type === PacketType.PUBLISH) this.#restOfRun(cursor, packet, receive)
+    }
     cursor.finish()
+  }
+
+  /** Each is handed on before the next is looked at, as if they had come one by one. */
+  #restOfRun(cursor: Cursor, first: PublishPacket, receive: (packet: Packet) => void): void {
+    const count = this.#runLeft
+    this.#runLeft = 0
+    for (let index = 1; index <= count; index += 1) {
+      const start = cursor.position
+      const payload = cursor.binary()
+      this.#checkSize(this.#runHeadBytes + cursor.position - start)
+      receive(packetOfRun(first, index, payload))
+    }
   }
 
   #packet(cursor: Cursor): Packet {
@@ -67,8 +88,8 @@ export class NativeDecoder implements PacketDecoder {
     if (arity === 0) throw malformed('a packet is an array that begins with its type')
     const type = cursor.integer()
     let packet: Packet
-    if (type === PacketType.PUBLISH) packet = this.#publish(cursor, arity)
-    else if (type === DELIVER) packet = this.#deliver(cursor, arity)
+    if (type === PacketType.PUBLISH) packet = this.#publish(cursor, start, arity)
+    else if (type === DELIVER) packet = this.#deliver(cursor, start, arity)
     else if (type >= PacketType.PUBACK && type <= PacketType.PUBCOMP) {
       packet = this.#ack(cursor, arity, type as AckPacketType)
     } else if (type === PacketType.PRODUCE) packet = decodeProduce(cursor, arity, this.#messageProperties)
@@ -77,7 +98,7 @@ export class NativeDecoder implements PacketDecoder {
     return packet
   }
 
-  #publish(cursor: Cursor, arity: number): PublishPacket {
+  #publish(cursor: Cursor, start: number, arity: number): PublishPacket {
     if (arity < 5 || arity > 6) throw malformed('PUBLISH has 5 or 6 elements')
     const flags = this.#publishFlags(cursor)
     const qos = (flags & QOS_MASK) as QoS
@@ -87,6 +108,7 @@ export class NativeDecoder implements PacketDecoder {
       throw protocolError('the packet identifier of PUBLISH is 0 at QoS 0, and only there [MQTT-2.2.1-2]')
     }
     const topicName = cursor.text()
+    if (cursor.isAtArray) this.#beginRun(cursor, start, arity === 6)
     const payload = cursor.binary()
     const properties = arity === 6 ? this.#properties<PublishProperties>(cursor, 'PUBLISH') : null
     checkTopic(topicName, properties)
@@ -102,7 +124,7 @@ export class NativeDecoder implements PacketDecoder {
     }
   }
 
-  #deliver(cursor: Cursor, arity: number): PublishPacket {
+  #deliver(cursor: Cursor, start: number, arity: number): PublishPacket {
     if (arity < 7 || arity > 8) throw malformed('DELIVER has 7 or 8 elements')
     const flags = this.#publishFlags(cursor)
     const qos = (flags & QOS_MASK) as QoS
@@ -114,6 +136,10 @@ export class NativeDecoder implements PacketDecoder {
       throw protocolError('delivery sequence and message id of DELIVER begin at 1')
     }
     const topicName = cursor.text()
+    if (cursor.isAtArray) {
+      this.#beginRun(cursor, start, arity === 8)
+      checkRunNumbers(Math.max(deliverySequence, messageId), this.#runLeft)
+    }
     const payload = cursor.binary()
     const properties = arity === 8 ? this.#properties<PublishProperties>(cursor, 'PUBLISH') : null
     checkTopic(topicName, properties)
@@ -129,6 +155,16 @@ export class NativeDecoder implements PacketDecoder {
       deliverySequence,
       messageId,
     }
+  }
+
+  /** An array in place of the payload: the cursor stands in front of the first payload afterwards. */
+  #beginRun(cursor: Cursor, start: number, hasProperties: boolean): void {
+    const count = cursor.arrayLength('the payloads of a run')
+    if (count === 0) throw protocolError('a run has at least one payload')
+    if (hasProperties) throw malformed('a run has no properties')
+    if (count > RUN_PAYLOADS_MAX) throw tooManyValues()
+    this.#runLeft = count - 1
+    this.#runHeadBytes = cursor.position - start
   }
 
   #publishFlags(cursor: Cursor): number {

@@ -1,7 +1,7 @@
 /**
  * Outgoing packets of one connection, collected until the turn ends. PUBLISH, DELIVER and acks are written by hand; all
  * else, and every property map, goes through msgpackr. Acks of one kind for neighbouring packet identifiers wait in
- * four numbers and leave as one range.
+ * four numbers and leave as one range; neighbouring publications to one topic share a packet (`run.ts`).
  */
 import { assert } from '../../base/assert.js'
 import type { Delivery, PacketWriter, Publication, WrittenBytes } from '../codec.js'
@@ -21,6 +21,7 @@ import { pack } from './packer.js'
 import { writeProduceHead } from './produce.js'
 import { encodeProperties, hasProperties } from './properties.js'
 import { isSharedLayout, sharedTail, tailProperties } from './publication-tail.js'
+import { OpenRun } from './run.js'
 import { DELIVER } from './wire.js'
 
 /** Most bytes of what stands before the topic: array, type, flags, packet id, delivery sequence, message id. */
@@ -32,6 +33,7 @@ const PRODUCED_HEAD_MAX = 24
 
 export class NativeWriter implements PacketWriter {
   readonly #sink = new ByteSink()
+  readonly #run = new OpenRun(this.#sink)
   /** The range that is still growing; type 0: none. */
   #ackType: AckPacketType | 0 = 0
   #ackFirst = 0
@@ -44,10 +46,12 @@ export class NativeWriter implements PacketWriter {
 
   write(packet: Packet): void {
     this.#flushAck()
+    if (packet.type === PacketType.PUBLISH) {
+      this.#writePublish(packet)
+      return
+    }
+    this.#run.end()
     switch (packet.type) {
-      case PacketType.PUBLISH:
-        this.#writePublish(packet)
-        break
       case PacketType.PUBACK:
       case PacketType.PUBREC:
       case PacketType.PUBREL:
@@ -67,8 +71,26 @@ export class NativeWriter implements PacketWriter {
 
   writePublication(publication: Publication, delivery: Delivery): void {
     if (this.#ackType !== 0) this.#flushAck()
-    const sink = this.#sink
     const shared = isSharedLayout(publication, delivery)
+    // What many are sent alike at QoS 0 is cut where one publication ends (`SharedRun`), so none may share its packet.
+    if (!shared || publication.properties !== null || delivery.qos === 0) {
+      this.#run.end()
+      this.#putPublication(publication, delivery, shared)
+      return
+    }
+    const flags = publishFlags(delivery.qos, delivery.retain, delivery.dup)
+    const { packetId, deliverySequence } = delivery
+    const { messageId } = publication
+    const run = this.#run
+    const isNext = run.isNext(flags, packetId, deliverySequence, messageId)
+    if (isNext && run.append(publication, delivery.maximumPacketSize)) return
+    run.end()
+    this.#putPublication(publication, delivery, shared)
+    run.begin(publication, flags, packetId, deliverySequence, messageId)
+  }
+
+  #putPublication(publication: Publication, delivery: Delivery, shared: boolean): void {
+    const sink = this.#sink
     const tail = shared ? sharedTail(publication) : null
     if (tail !== null) {
       sink.reserve(PUBLISH_HEAD_MAX + tail.length)
@@ -96,6 +118,7 @@ export class NativeWriter implements PacketWriter {
       }
     }
     this.#flushAck()
+    this.#run.end()
     this.#ackType = type
     this.#ackFirst = packetId
     this.#ackLast = packetId
@@ -104,6 +127,7 @@ export class NativeWriter implements PacketWriter {
 
   take(): WrittenBytes | null {
     this.#flushAck()
+    this.#run.end()
     return this.#sink.take()
   }
 
@@ -113,6 +137,18 @@ export class NativeWriter implements PacketWriter {
   }
 
   #writePublish(packet: PublishPacket): void {
+    const run = this.#run
+    const { packetId, deliverySequence = 0, messageId = 0, properties } = packet
+    const flags = publishFlags(packet.qos, packet.retain, packet.dup)
+    const isNext = properties === null && run.isNext(flags, packetId, deliverySequence, messageId)
+    // The other side counts each of a run for itself.
+    if (isNext && run.append(packet, Number.POSITIVE_INFINITY)) return
+    run.end()
+    this.#putPublish(packet, flags)
+    if (properties === null) run.begin(packet, flags, packetId, deliverySequence, messageId)
+  }
+
+  #putPublish(packet: PublishPacket, flags: number): void {
     const sink = this.#sink
     const { topicName, payload, properties, deliverySequence } = packet
     const map = properties === null ? null : encodeProperties(properties, 'PUBLISH')
@@ -121,7 +157,7 @@ export class NativeWriter implements PacketWriter {
     const isDelivery = deliverySequence !== undefined
     sink.byte((isDelivery ? 0x97 : 0x95) + extra)
     sink.byte(isDelivery ? DELIVER : PacketType.PUBLISH)
-    sink.byte(publishFlags(packet.qos, packet.retain, packet.dup))
+    sink.byte(flags)
     sink.integer(packet.packetId)
     if (isDelivery) {
       assert(packet.messageId !== undefined, 'a delivery has a message id beside its delivery sequence')

@@ -22,6 +22,7 @@ const DELIVERY: Delivery = {
   messageExpiryIntervalSec: -1,
   topicAlias: 0,
   omitTopicName: false,
+  maximumPacketSize: Number.POSITIVE_INFINITY,
 }
 
 /** What a connection does with a delivery. */

@@ -223,6 +223,7 @@ t.test(
       messageExpiryIntervalSec: -1,
       topicAlias: 0,
       omitTopicName: false,
+      maximumPacketSize: Number.POSITIVE_INFINITY,
     }
     for (let index = 0; index < 1_000; index += 1) {
       client.link.deliver(publication, delivery)

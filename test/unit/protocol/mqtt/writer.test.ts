@@ -27,6 +27,7 @@ function deliveryOf(fields: Partial<Delivery>): Delivery {
     messageExpiryIntervalSec: -1,
     topicAlias: 0,
     omitTopicName: false,
+    maximumPacketSize: Number.POSITIVE_INFINITY,
     ...fields,
   }
 }

@@ -49,7 +49,9 @@ for (const { file, valid, invalid } of files) {
         size += nativeCodec.packetSize(packet, 5)
       }
       t.equal(writer.byteLength, vector.hex.length / 2, `byteLength of ${vector.name}`)
-      t.equal(size, vector.hex.length / 2, `packetSize of ${vector.name}`)
+      const isShared = vector.hasRuns === true
+      t.equal(size > vector.hex.length / 2, isShared, `${vector.name} is shorter than its packets where they share one`)
+      if (!isShared) t.equal(size, vector.hex.length / 2, `packetSize of ${vector.name}`)
       const written = writer.take()
       t.equal(written?.headroom, FRAME_HEADROOM)
       t.equal(hexOf(written?.buffer.subarray(FRAME_HEADROOM) ?? new Uint8Array()), vector.hex, vector.name)

@@ -12,6 +12,8 @@ export interface ValidVector {
   readonly hex: string
   /** The bytes are allowed, but an encoder of ours would write them shorter. */
   readonly decodeOnly?: boolean
+  /** Several of the packets share one. */
+  readonly hasRuns?: boolean
   readonly packets: readonly unknown[]
 }
 export interface InvalidVector {

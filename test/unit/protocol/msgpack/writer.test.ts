@@ -41,6 +41,7 @@ function delivery(fields: Partial<Delivery>): Delivery {
     messageExpiryIntervalSec: -1,
     topicAlias: 0,
     omitTopicName: false,
+    maximumPacketSize: Number.POSITIVE_INFINITY,
     ...fields,
   }
 }
@@ -214,6 +215,129 @@ t.test('topic, payload and properties are encoded once for all subscribers from 
   message.wire = { other: Uint8Array.of(1) }
   for (let copy = 0; copy < 3; copy += 1) written((writer) => writer.writePublication(message, delivery({})))
   t.strictSame(Object.keys(message.wire ?? {}).sort(), ['other', 'tally.v1'], 'another codec keeps its bytes there too')
+})
+
+t.test('neighbouring copies to one topic share a packet', async (t) => {
+  const copies = (list: [Partial<Publication>, Partial<Delivery>][]) =>
+    written((writer) => {
+      for (const [index, [of, to]] of list.entries()) {
+        const numbers = { packetId: index + 1, deliverySequence: index + 10, ...to }
+        writer.writePublication(publication({ messageId: index + 20, ...of }), delivery(numbers))
+      }
+    })
+  const payload = (length: number) => ({ payload: new Uint8Array(length).fill(0xee) })
+  const one = payload(1)
+  const single = (index: number, flags = '01', topic = 'a3612f62') =>
+    `9713${flags}0${index + 1}0${(index + 10).toString(16)}${(index + 20).toString(16)}${topic}c401ee`
+  const run = (index: number, count: number, flags?: string) =>
+    single(index, flags).replace('c401ee', `dc000${count}${'c401ee'.repeat(count)}`)
+
+  t.equal(copies([[one, {}]]), single(0), 'one alone is as ever')
+  t.equal(copies(new Array(5).fill([one, {}])), run(0, 5))
+  t.equal(
+    copies([
+      [one, {}],
+      [{ ...one, topicName: 'a/c' }, {}],
+      [one, {}],
+      [one, {}],
+    ]),
+    single(0) + single(1, '01', 'a3612f63') + run(2, 2),
+  )
+  t.equal(
+    copies([
+      [one, {}],
+      [one, { retain: true }],
+      [one, { retain: true }],
+    ]),
+    single(0) + run(1, 2, '05'),
+  )
+  t.equal(
+    copies([
+      [one, { dup: true }],
+      [one, { qos: 2 }],
+      [one, { qos: 2 }],
+    ]),
+    single(0, '09') + run(1, 2, '02'),
+  )
+
+  const properties = { contentType: 'x' }
+  const alone: [string, Partial<Publication>, Partial<Delivery>][] = [
+    ['a packet id that is not the next', one, { packetId: 9 }],
+    ['a delivery sequence that is not the next', one, { deliverySequence: 9 }],
+    ['a message id that is not the next', { ...one, messageId: 9 }, {}],
+    ['properties', { ...one, properties }, {}],
+    ['subscription identifiers', one, { subscriptionIdentifiers: [1] }],
+    ['a topic alias', one, { topicAlias: 1 }],
+    ['a long payload', payload(1_025), {}],
+    ['QoS 0', one, { qos: 0, packetId: 0, deliverySequence: 0 }],
+  ]
+  for (const [what, of, to] of alone) {
+    const hex = copies([
+      [one, {}],
+      [one, {}],
+      [of, to],
+      [one, {}],
+      [one, {}],
+    ])
+    t.ok(hex.startsWith(run(0, 2)) && hex.endsWith(run(3, 2)), what)
+    t.equal(decoded(hex).length, 5, what)
+  }
+  const shared = publication(one)
+  const toMany = () =>
+    written((writer) => {
+      writer.writePublication(shared, delivery({ packetId: 1, deliverySequence: 1 }))
+      writer.writePublication({ ...shared, messageId: 70_001 }, delivery({ packetId: 2, deliverySequence: 2 }))
+    })
+  t.equal(toMany(), toMany(), 'whether its bytes are kept already or not')
+  t.equal(decoded(toMany()).length, 2)
+})
+
+t.test('a run is not longer than the Maximum Packet Size of who gets it, nor than 64 payloads', async (t) => {
+  const runs = (count: number, maximumPacketSize: number) => {
+    const hex = written((writer) => {
+      for (let index = 0; index < count; index += 1) {
+        const numbers = { packetId: index + 1, deliverySequence: index + 1, maximumPacketSize }
+        writer.writePublication(publication({ messageId: index + 1 }), delivery(numbers))
+      }
+    })
+    t.equal(decoded(hex).length, count)
+    // Each begins with the head of an array of seven.
+    return hex.split(/(?=971301)/).map((packet) => packet.length / 2)
+  }
+  // 10 bytes before the payloads, 3 for the head of their array, 4 for each.
+  t.strictSame(runs(6, 13 + 3 * 4), [25, 25])
+  t.strictSame(runs(6, 13 + 3 * 4 - 1), [21, 21, 21])
+  t.strictSame(runs(3, 13 + 4), [14, 14, 14], 'no room for two')
+  t.strictSame(runs(3, 14), [14, 14, 14])
+  t.strictSame(runs(127, Number.POSITIVE_INFINITY), [13 + 64 * 4, 13 + 63 * 4])
+})
+
+t.test('nothing overtakes a run, and a run takes in nothing from behind another packet', async (t) => {
+  const packets = decoded(
+    written((writer) => {
+      writer.write(publish({ qos: 1, packetId: 1 }))
+      writer.write(publish({ qos: 1, packetId: 2 }))
+      writer.writeAck(4, 1, 0)
+      writer.write(publish({ qos: 1, packetId: 3 }))
+      writer.write({ type: PacketType.PINGREQ })
+      writer.write(publish({ qos: 1, packetId: 4 }))
+      writer.write(publish({ qos: 1, packetId: 5 }))
+    }),
+  )
+  t.strictSame(
+    packets.map((packet) => ('packetId' in packet ? [packet.type, packet.packetId] : [packet.type])),
+    [[3, 1], [3, 2], [4, 1], [3, 3], [12], [3, 4], [3, 5]],
+  )
+})
+
+t.test('what is taken in the middle of a run is whole, and the next one begins anew', async (t) => {
+  const writer = nativeCodec.writer(5)
+  const take = () => hexOf(writer.take()?.buffer.subarray(FRAME_HEADROOM) ?? new Uint8Array())
+  writer.write(publish({ qos: 1, packetId: 1 }))
+  writer.write(publish({ qos: 1, packetId: 2 }))
+  t.equal(decoded(take()).length, 2)
+  writer.write(publish({ qos: 1, packetId: 3 }))
+  t.equal(take(), '95030103a3612f62c403000000')
 })
 
 t.test('acknowledgements of neighbouring packet identifiers leave as one range', async (t) => {
