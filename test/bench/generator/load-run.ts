@@ -143,7 +143,12 @@ export class LoadRun implements Driver {
       const produce = this.#wire.produce(topic, qos, payloadBytes, batch)
       if (produce === null) throw new Error(`no producers over ${wire}`)
       await one.ask(produce.open)
-      one.prepare({ template: produce.message, publisher: index, batch, perFrame: batch, produce })
+      one.prepare({ template: produce.message, publisher: index, batch, perFrame: batch, packed: produce })
+      return
+    }
+    const packed = batch === 1 ? null : this.#wire.run(topic, qos, payloadBytes, batch)
+    if (packed !== null) {
+      one.prepare({ template: packed.message, publisher: index, batch, perFrame: batch, packed })
       return
     }
     const template = this.#wire.template(topic, qos, payloadBytes)

@@ -20,6 +20,7 @@ export const mqttWire: Wire = {
     const stampAt = bytes.length - payloadBytes
     return { bytes, packetIdAt: qos === 0 ? -1 : stampAt - 2, stampAt }
   },
+  run: () => null,
   produce: () => null,
   writeAck(target, at, type, first, last) {
     let end = at

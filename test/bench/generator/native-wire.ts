@@ -2,7 +2,18 @@
 import { randomBytes } from 'node:crypto'
 import { nativeCodec } from '../../../src/protocol/msgpack/codec.js'
 import { type Packet, PacketType } from '../../../src/protocol/packets.js'
-import { PUBACK, PUBCOMP, type PacketSink, type Produce, STAMP_BYTES, type Template, type Wire } from './wire.js'
+import {
+  type Packed,
+  type PacketSink,
+  PUBACK,
+  PUBCOMP,
+  type Produce,
+  type RunState,
+  readUint16,
+  STAMP_BYTES,
+  type Template,
+  type Wire,
+} from './wire.js'
 
 const PUBLISH = 3
 const DELIVER = 19
@@ -10,6 +21,7 @@ const CONNACK = 2
 const DISCONNECT = 14
 const PRODUCE = 18
 const PRODUCED = 20
+const ARRAY_16 = 0xdc
 const ARITY: Readonly<Record<number, number>> = { [PUBLISH]: 5, [DELIVER]: 7 }
 
 export const nativeWire: Wire = {
@@ -39,6 +51,15 @@ export const nativeWire: Wire = {
     const bytes = Buffer.concat([head, name, binHead(payloadBytes), Buffer.alloc(payloadBytes, 0x2e)])
     return { bytes, packetIdAt: qos === 0 ? -1 : 4, stampAt: bytes.length - payloadBytes }
   },
+  run(topic, qos, payloadBytes, count): Packed {
+    const { bytes, packetIdAt, stampAt } = nativeWire.template(topic, qos, payloadBytes)
+    const payloadAt = stampAt - binHead(payloadBytes).length
+    return {
+      head: Buffer.concat([bytes.subarray(0, payloadAt), Buffer.from([ARRAY_16, count >> 8, count & 255])]),
+      packetIdAt,
+      message: { bytes: bytes.subarray(payloadAt), packetIdAt: -1, stampAt: stampAt - payloadAt },
+    }
+  },
   produce(topic, qos, payloadBytes, count): Produce {
     const { bytes, stampAt } = nativeWire.template(topic, 0, payloadBytes)
     // As in PUBLISH, without type and packet id.
@@ -50,7 +71,8 @@ export const nativeWire: Wire = {
         randomBytes(16),
         Buffer.from([0]),
       ]),
-      head: Buffer.from([0x96, PRODUCE, 1, ...numbers, 0, 0xdc, count >> 8, count & 255]),
+      head: Buffer.from([0x96, PRODUCE, 1, ...numbers, 0, ARRAY_16, count >> 8, count & 255]),
+      packetIdAt: -1,
       firstSequenceAt: 4,
       confirmedSequenceAt: 9,
       message: { ...message, stampAt: stampAt - 2 },
@@ -87,7 +109,8 @@ function readUint(data: Uint8Array): number {
   return value
 }
 
-function stepNative(data: Uint8Array, at: number, end: number, sink: PacketSink): number {
+function stepNative(data: Uint8Array, at: number, end: number, sink: PacketSink, run: RunState): number {
+  if (run.left > 0) return stepRun(data, at, end, sink, run)
   const arity = (data[at] as number) & 15
   const type = data[at + 1] as number
   cursor = at + 2
@@ -99,15 +122,13 @@ function stepNative(data: Uint8Array, at: number, end: number, sink: PacketSink)
       readUint(data)
     }
     cursor = skip(data, cursor, end)
-    const bin = data[cursor] as number
-    const head = bin === 0xc4 ? 2 : bin === 0xc5 ? 3 : 5
-    let length = 0
-    for (let index = 1; index < head; index += 1) length = length * 256 + (data[cursor + index] as number)
-    const stampAt = cursor + head
-    if (!(stampAt + STAMP_BYTES <= end)) return -1
+    if (!(cursor + 3 <= end)) return -1
     if (arity !== ARITY[type]) throw new Error('a delivery with properties')
-    sink.onPublish(data, stampAt, flags & 3, packetId)
-    return stampAt + length
+    if (data[cursor] !== ARRAY_16) return stepPayload(data, cursor, end, sink, flags & 3, packetId)
+    run.left = readUint16(data, cursor + 1)
+    run.qos = flags & 3
+    run.packetId = packetId
+    return cursor + 3
   }
   if (type >= PUBACK && type <= PUBCOMP) {
     const first = readUint(data)
@@ -134,6 +155,32 @@ function stepNative(data: Uint8Array, at: number, end: number, sink: PacketSink)
   if (isRefused) throw new Error(`refused: packet type ${type}, code ${data[at + 3]}`)
   sink.onOther(type)
   return cursor
+}
+
+function stepRun(data: Uint8Array, at: number, end: number, sink: PacketSink, run: RunState): number {
+  const next = stepPayload(data, at, end, sink, run.qos, run.packetId)
+  if (next < 0) return next
+  run.left -= 1
+  if (run.qos > 0) run.packetId = run.packetId === 65_535 ? 1 : run.packetId + 1
+  return next
+}
+
+function stepPayload(
+  data: Uint8Array,
+  at: number,
+  end: number,
+  sink: PacketSink,
+  qos: number,
+  packetId: number,
+): number {
+  const bin = data[at] as number
+  const head = bin === 0xc4 ? 2 : bin === 0xc5 ? 3 : 5
+  let length = 0
+  for (let index = 1; index < head; index += 1) length = length * 256 + (data[at + index] as number)
+  const stampAt = at + head
+  if (!(stampAt + STAMP_BYTES <= end)) return -1
+  sink.onPublish(data, stampAt, qos, packetId)
+  return stampAt + length
 }
 
 /** The end of the value at `at`; behind `end` when it is not all there. */

@@ -2,7 +2,7 @@
  * Packets out of pieces of a byte stream, in place. Only the head of a packet that is cut by the end of a piece is
  * copied; the rest of a payload is skipped unseen, however long it is.
  */
-import type { PacketSink, Wire } from './wire.js'
+import type { PacketSink, RunState, Wire } from './wire.js'
 
 /** No head of what brokers say to the generator is longer. */
 const HEAD_BYTES_MAX = 4_096
@@ -10,6 +10,7 @@ const HEAD_BYTES_MAX = 4_096
 export class PacketStream {
   readonly #wire: Wire
   readonly #sink: PacketSink
+  readonly #run: RunState = { left: 0, qos: 0, packetId: 0 }
   readonly #head = new Uint8Array(HEAD_BYTES_MAX)
   #headBytes = 0
   #skipBytes = 0
@@ -28,7 +29,7 @@ export class PacketStream {
     }
     if (this.#headBytes > 0 && at < end) at = this.#completeHead(data, at, end)
     while (at < end) {
-      const next = this.#wire.step(data, at, end, this.#sink)
+      const next = this.#wire.step(data, at, end, this.#sink, this.#run)
       if (next < 0) {
         this.#keepHead(data, at, end)
         return
@@ -49,7 +50,7 @@ export class PacketStream {
     const kept = this.#headBytes
     const added = Math.min(HEAD_BYTES_MAX - kept, end - at)
     this.#head.set(data.subarray(at, at + added), kept)
-    const next = this.#wire.step(this.#head, 0, kept + added, this.#sink)
+    const next = this.#wire.step(this.#head, 0, kept + added, this.#sink, this.#run)
     if (next < 0) {
       if (kept + added === HEAD_BYTES_MAX) throw new Error('a packet whose head does not end')
       this.#headBytes = kept + added

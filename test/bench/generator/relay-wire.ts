@@ -10,6 +10,7 @@ export function relayWire(payloadBytes: number): Wire {
     connect: () => null,
     subscribe: () => null,
     template: () => ({ bytes: Buffer.alloc(payloadBytes, 0x2e), packetIdAt: -1, stampAt: 0 }),
+    run: () => null,
     produce: () => null,
     writeAck() {
       throw new Error('a relay acknowledges nothing')

@@ -4,7 +4,7 @@
  */
 import type { Connection } from './connection.js'
 import { clientHeadBytes, MASK, maskInPlace, writeClientHead } from './web-socket-frames.js'
-import type { Produce, Template } from './wire.js'
+import type { Packed, Produce, Template } from './wire.js'
 
 interface Batch {
   readonly bytes: Uint8Array
@@ -18,8 +18,8 @@ export interface SendFramesOptions {
   readonly batch: number
   /** Messages in one WebSocket frame. */
   readonly perFrame: number
-  /** Before the messages of each frame. */
-  readonly produce?: Produce
+  /** One packet holds the messages of a frame. */
+  readonly packed?: Packed | Produce
 }
 
 export class SendFrames {
@@ -29,8 +29,8 @@ export class SendFrames {
   /** Where each message of a batch begins. */
   readonly #starts: readonly number[]
   readonly #image: Uint8Array
-  /** Where the head of a PRODUCE stands; -1: there is none. */
-  readonly #headAt: number
+  /** Where the heads of packets of many messages stand. */
+  readonly #heads: readonly number[]
   readonly #free: Batch[] = []
   #nextPacketId = 1
 
@@ -38,10 +38,10 @@ export class SendFrames {
     this.#connection = connection
     this.#options = options
     this.#mask = connection.isWebSocket ? MASK : 0
-    const { bytes: image, starts } = imageOf(connection.isWebSocket, options)
+    const { bytes: image, starts, heads } = imageOf(connection.isWebSocket, options)
     this.#image = image
     this.#starts = starts
-    this.#headAt = options.produce === undefined ? -1 : (starts[0] as number) - options.produce.head.length
+    this.#heads = heads
   }
 
   /** One write of a whole batch. @param dueMicros in the stamp, for those who measure latency. */
@@ -56,13 +56,23 @@ export class SendFrames {
       this.#patch32(bytes, stampAt, firstSequence + index)
       this.#patch32(bytes, stampAt + 8, dueMicros)
     }
-    const { produce } = this.#options
-    if (produce !== undefined) {
-      // A producer counts from 1.
-      this.#patch32(bytes, this.#headAt + produce.firstSequenceAt, firstSequence + 1)
-      this.#patch32(bytes, this.#headAt + produce.confirmedSequenceAt, acknowledged)
+    const { packed, perFrame } = this.#options
+    for (let frame = 0; packed !== undefined && frame < this.#heads.length; frame += 1) {
+      this.#patchHead(bytes, this.#heads[frame] as number, packed, firstSequence + frame * perFrame, acknowledged)
     }
     this.#connection.write(bytes, batch.onWritten)
+  }
+
+  #patchHead(bytes: Uint8Array, at: number, packed: Packed | Produce, firstSequence: number, confirmed: number): void {
+    if (packed.packetIdAt >= 0) {
+      this.#patchPacketId(bytes, at + packed.packetIdAt)
+      // The others of this packet are only counted.
+      this.#nextPacketId = ((this.#nextPacketId + this.#options.perFrame - 2) % 65_535) + 1
+    }
+    if (!('open' in packed)) return
+    // A producer counts from 1.
+    this.#patch32(bytes, at + packed.firstSequenceAt, firstSequence + 1)
+    this.#patch32(bytes, at + packed.confirmedSequenceAt, confirmed)
   }
 
   #build(): Batch {
@@ -86,19 +96,21 @@ export class SendFrames {
   }
 }
 
-function imageOf(isWebSocket: boolean, { template, publisher, batch, perFrame, produce }: SendFramesOptions) {
+function imageOf(isWebSocket: boolean, { template, publisher, batch, perFrame, packed }: SendFramesOptions) {
   const message = Uint8Array.from(template.bytes)
   new DataView(message.buffer).setUint32(template.stampAt + 4, publisher)
-  const packetHead = produce?.head ?? new Uint8Array(0)
+  const packetHead = packed?.head ?? new Uint8Array(0)
   const bodyBytes = packetHead.length + message.length * (isWebSocket ? perFrame : batch)
   const headBytes = isWebSocket ? clientHeadBytes(bodyBytes) : 0
   const frames = isWebSocket ? batch / perFrame : 1
   const bytes = new Uint8Array((headBytes + bodyBytes) * frames)
   const starts: number[] = []
+  const heads: number[] = []
   for (let frame = 0; frame < frames; frame += 1) {
     const frameAt = frame * (headBytes + bodyBytes)
     const bodyAt = frameAt + headBytes
     bytes.set(packetHead, bodyAt)
+    heads.push(bodyAt)
     for (let at = bodyAt + packetHead.length; at < bodyAt + bodyBytes; at += message.length) {
       starts.push(at)
       bytes.set(message, at)
@@ -107,5 +119,5 @@ function imageOf(isWebSocket: boolean, { template, publisher, batch, perFrame, p
     writeClientHead(bytes, frameAt, bodyBytes)
     maskInPlace(bytes, bodyAt, bodyAt + bodyBytes)
   }
-  return { bytes, starts }
+  return { bytes, starts, heads }
 }

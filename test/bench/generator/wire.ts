@@ -31,13 +31,26 @@ export interface Template {
 }
 
 /** A batch of messages in one packet, whose numbers stand before them. */
-export interface Produce {
-  readonly open: Uint8Array
+export interface Packed {
   readonly head: Uint8Array
+  /** Of the first message: two bytes in the head; -1: there is none. */
+  readonly packetIdAt: number
+  readonly message: Template
+}
+
+export interface Produce extends Packed {
+  readonly open: Uint8Array
   /** Four bytes each, in the head. */
   readonly firstSequenceAt: number
   readonly confirmedSequenceAt: number
-  readonly message: Template
+}
+
+/** Where a stream is in a packet that holds many publications. */
+export interface RunState {
+  /** Payloads that come next; 0: it is not in one. */
+  left: number
+  qos: number
+  packetId: number
 }
 
 export interface Wire {
@@ -46,6 +59,8 @@ export interface Wire {
   connect(clientId: string, isDurable: boolean): Uint8Array | null
   subscribe(filter: string, qos: 0 | 1 | 2): Uint8Array | null
   template(topic: string, qos: 0 | 1 | 2, payloadBytes: number): Template
+  /** Several messages of one topic in one packet; null: the protocol has no such thing. */
+  run(topic: string, qos: 0 | 1 | 2, payloadBytes: number, count: number): Packed | null
   /** Where the protocol has producers; else null. */
   produce(topic: string, qos: 1 | 2, payloadBytes: number, count: number): Produce | null
   /** One packet, or as many as there are ids. @returns where it ends in `target`. */
@@ -53,8 +68,11 @@ export interface Wire {
   /** Longest `writeAck` for one id, or for a range where the protocol has them. */
   readonly ackBytes: number
   readonly isRanged: boolean
-  /** @returns the end of the packet at `at`, which may be behind `end`; -1: its head is not complete. */
-  step(data: Uint8Array, at: number, end: number, sink: PacketSink): number
+  /**
+   * @returns the end of the packet at `at`, or of one publication of a packet that holds many. It may be behind `end`;
+   * -1: its head is not complete.
+   */
+  step(data: Uint8Array, at: number, end: number, sink: PacketSink, run: RunState): number
 }
 
 export function readUint16(data: Uint8Array, at: number): number {

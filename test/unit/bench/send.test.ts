@@ -7,7 +7,9 @@ import { nativeWire } from '../../bench/generator/native-wire.js'
 import { PacketStream } from '../../bench/generator/packet-stream.js'
 import { SendFrames } from '../../bench/generator/send-frames.js'
 import { MASK } from '../../bench/generator/web-socket-frames.js'
-import { idCount, PUBACK, PUBREC, readUint32, type Wire } from '../../bench/generator/wire.js'
+import { idCount, type Packed, PUBACK, PUBREC, readUint32, type Wire } from '../../bench/generator/wire.js'
+import { nativeCodec } from '../../../src/protocol/msgpack/codec.js'
+import type { PublishPacket } from '../../../src/protocol/packets.js'
 
 class Rig {
   readonly isWebSocket: boolean
@@ -96,6 +98,42 @@ for (const isWebSocket of [false, true]) {
     frames.send(8, 0, 0)
     const wanted = Array.from({ length: 12 }, (_, index) => `3:${index} qos 1 id ${index + 1}`)
     t.same(told(mqttWire, rig.packets()), wanted)
+  })
+
+  t.test(`a batch in one packet counts up from its first id, ${where}`, async (t) => {
+    const rig = new Rig(isWebSocket)
+    for (const [qos, ids] of [
+      [1, [1, 2, 3, 4, 5, 6, 7, 8]],
+      [0, new Array(8).fill(0)],
+    ] as const) {
+      rig.writes.length = 0
+      const packed = nativeWire.run('bench/3', qos, 64, 4) as Packed
+      const frames = new SendFrames(rig.connection, {
+        template: packed.message,
+        publisher: 3,
+        batch: 4,
+        perFrame: 4,
+        packed,
+      })
+      frames.send(0, 0, 0)
+      frames.send(4, 0, 0)
+      const wanted = ids.map((id, index) => `3:${index} qos ${qos} id ${id}`)
+      t.same(told(nativeWire, rig.packets()), wanted)
+      const taken: string[] = []
+      const decoder = nativeCodec.decoder({
+        maximumPacketSize: 1_000,
+        userPropertiesMax: 0,
+        connectPacketSizeMax: 1_000,
+      })
+      decoder.decode(rig.packets(), (packet) => {
+        const { payload, packetId, topicName } = packet as PublishPacket
+        taken.push(`${readUint32(payload, 4)}:${readUint32(payload, 0)} qos ${qos} id ${packetId} ${topicName}`)
+      })
+      t.same(
+        taken,
+        wanted.map((line) => `${line} bench/3`),
+      )
+    }
   })
 }
 

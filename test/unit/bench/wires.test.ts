@@ -113,12 +113,19 @@ t.test('native packets are found however the bytes are cut', async (t) => {
   }
   new DataView(publication.payload.buffer).setUint32(0, 41)
   const delivery = { retain: false, dup: false, subscriptionIdentifiers: null, messageExpiryIntervalSec: -1 }
-  const plain = { ...delivery, topicAlias: 0, omitTopicName: false }
+  const plain = { ...delivery, topicAlias: 0, omitTopicName: false, maximumPacketSize: Number.POSITIVE_INFINITY }
   writer.writePublication(
     { ...publication, wire: null },
     { ...plain, qos: 1, packetId: 300, deliverySequence: 5_000_000_000 },
   )
   writer.writePublication({ ...publication, wire: null }, { ...plain, qos: 0, packetId: 0, deliverySequence: 0 })
+  for (const packetId of [65_534, 65_535, 1]) {
+    const numbers = { packetId, deliverySequence: 65_534 + (packetId % 65_534) }
+    writer.writePublication(
+      { ...publication, messageId: packetId % 65_534, wire: null },
+      { ...plain, qos: 1, ...numbers },
+    )
+  }
   const { buffer, headroom } = writer.take() as { buffer: Uint8Array; headroom: number }
   const ack = new Uint8Array(8)
   nativeWire.writeAck(ack, 0, PUBREC, 65_530, 2)
@@ -132,7 +139,8 @@ t.test('native packets are found however the bytes are cut', async (t) => {
     Buffer.from([0x93, 9, 1, 0x91, 1]),
   ])
   const acks = ['ack 5 65530 2', 'ack 4 17 17', 'produced 260']
-  const found = ['publish 1 0 0', 'publish 41 1 300', 'publish 41 0 0', ...acks, 'other 9']
+  const run = ['publish 41 1 65534', 'publish 41 1 65535', 'publish 41 1 1']
+  const found = ['publish 1 0 0', 'publish 41 1 300', 'publish 41 0 0', ...run, ...acks, 'other 9']
   sameHoweverCut(t, nativeWire, bytes, ['other 2', ...found])
 })
 
@@ -152,10 +160,11 @@ t.test('what the generator sends over tally.v1 is what our codec reads', async (
 })
 
 t.test('a refusal ends the run', async (t) => {
-  const sink = listener([])
-  t.throws(() => mqttWire.step(Buffer.from([0x20, 2, 0, 5]), 0, 4, sink))
-  t.throws(() => mqttWire.step(Buffer.from([0x90, 3, 0, 1, 0x80]), 0, 5, sink))
-  t.throws(() => nativeWire.step(Buffer.from([0x93, 2, 0, 0xcc, 0x87]), 0, 5, sink))
+  const feed = (wire: Wire, ...bytes: number[]) =>
+    new PacketStream(wire, listener([])).feed(Uint8Array.from(bytes), 0, bytes.length)
+  t.throws(() => feed(mqttWire, 0x20, 2, 0, 5))
+  t.throws(() => feed(mqttWire, 0x90, 3, 0, 1, 0x80))
+  t.throws(() => feed(nativeWire, 0x93, 2, 0, 0xcc, 0x87))
 })
 
 t.test('frames are found however the bytes are cut, and hold the packets', async (t) => {
