@@ -37,6 +37,7 @@ export function subscriptionOf(session: Session, fact: SubscribedFact): SessionS
     retainHandling,
     subscriptionIdentifier,
     subscriptionNumber,
+    alone: null,
   }
 }
 

@@ -11,6 +11,7 @@ import { InflightTable } from './inflight-table.js'
 import type { Account } from './ledger/account.js'
 import type { Copy } from './message.js'
 import { type PacketIds, PacketIdSet } from './packet-id-set.js'
+import type { Matches } from './topic-tree.js'
 
 export interface SessionSubscription {
   readonly session: Session
@@ -24,6 +25,8 @@ export interface SessionSubscription {
   readonly subscriptionIdentifier: number
   /** Unique in the session, from 1. */
   readonly subscriptionNumber: number
+  /** Of the topic tree. */
+  alone: Matches<Session> | null
 }
 
 /** What others may ask; what changes it goes through the session. */

@@ -115,6 +115,7 @@ function subscribe(
     retainHandling: request.retainHandling,
     subscriptionIdentifier,
     subscriptionNumber: existing?.subscriptionNumber ?? session.nextSubscriptionNumber,
+    alone: null,
   }
   addSubscription(state, session, subscription, isRetainedWanted)
   if (session.isDurable) {

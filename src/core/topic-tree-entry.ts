@@ -16,6 +16,8 @@ export interface Subscription<S> {
   readonly retainAsPublished: boolean
   /** 0: none. */
   readonly subscriptionIdentifier: number
+  /** Scratch of the tree: what it matches where no other does. Everything else leaves it null. */
+  alone: Matches<S> | null
 }
 
 /** One session's collapsed match: overlapping subscriptions give one copy. */
@@ -149,7 +151,6 @@ class SessionPlaces<S> {
 /** Joins what the matching filters hold into one match per session. */
 export function collapse<S>(values: readonly FilterValue<S>[]): Matches<S> {
   if (values.length === 0) return NO_MATCHES
-  if (values.length === 1) return matchesOf(values[0] as FilterValue<S>)
   const plain: Match<S>[] = []
   const places = new SessionPlaces<S>(plain)
   let groups: ShareGroup<S>[] | null = null
@@ -213,7 +214,7 @@ function matchOf<S>(subscription: Subscription<S>): Match<S> {
   }
 }
 
-function matchesOf<S>(value: FilterValue<S>): Matches<S> {
+export function matchesOf<S>(value: FilterValue<S>): Matches<S> {
   return value instanceof FilterEntry ? value.matches : { plain: [matchOf(value)], groups: NONE }
 }
 

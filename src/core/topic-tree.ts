@@ -13,12 +13,16 @@ import {
   type FilterValue,
   isSameSubscription,
   type Matches,
+  matchesOf,
   type ShareGroup,
   type Subscription,
 } from './topic-tree-entry.js'
 import { WildcardTrie } from './topic-tree-wildcards.js'
 
 export { type Match, type Matches, matchForPublisher, type ShareGroup, type Subscription } from './topic-tree-entry.js'
+
+/** Subscriptions that keep what they match alone; then all of them forget it. */
+const KEEPING_MAX = 16_384
 
 export interface TopicTreeOptions {
   /** Topics whose matches are remembered; default 65 536, 0 switches the cache off. */
@@ -33,6 +37,8 @@ export class TopicTree<S> {
   readonly #cache: MatchCache<Matches<S>>
   /** Scratch of `match`. */
   readonly #found: FilterValue<S>[] = []
+  /** Those whose `alone` is not null. */
+  readonly #keeping: Subscription<S>[] = []
   #wake: (topicName: string) => void = () => undefined
   #subscriptionCount = 0
   #sharedSubscriptionCount = 0
@@ -107,13 +113,26 @@ export class TopicTree<S> {
     const exact = this.#exact.get(topicName)
     if (exact !== undefined) found.push(exact)
     this.#wildcards.collect(topicName, found)
-    const matches = collapse(found)
+    const matches = found.length === 1 ? this.#aloneOf(found[0] as FilterValue<S>) : collapse(found)
     // What one filter alone matches is a list shared by all its topics.
     const weight = found.length > 1 ? matches.plain.length + matches.groups.length : 1
     // Setting its length is a call into the engine, for an element or two.
     while (found.length > 0) found.pop()
     this.#cache.set(topicName, matches, weight)
     return matches
+  }
+
+  /**
+   * The same list for all topics that nothing else matches. Made anew for each of them it would be what most of the
+   * garbage of such topics is; kept for every filter, it would be as much memory again as the filters themselves.
+   */
+  #aloneOf(value: FilterValue<S>): Matches<S> {
+    if (value instanceof FilterEntry) return value.matches
+    if (value.alone !== null) return value.alone
+    if (this.#keeping.length === KEEPING_MAX) for (const one of this.#keeping.splice(0)) one.alone = null
+    this.#keeping.push(value)
+    value.alone = matchesOf(value)
+    return value.alone
   }
 
   group(shareName: string, topicFilter: string): ShareGroup<S> | undefined {

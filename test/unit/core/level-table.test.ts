@@ -62,11 +62,12 @@ t.test(
     const tree = new TopicTree<string>({ matchCacheEntriesMax: 0 })
     const base = {
       shareName: null,
-      qos: 0,
+      qos: 0 as const,
       noLocal: false,
       retainAsPublished: false,
       subscriptionIdentifier: 0,
-    } as const
+      alone: null,
+    }
     for (const level of levels) tree.add({ ...base, session: level, topicFilter: `a/${level}/#` })
     const matched = (level: string) => tree.match(`a/${level}/x`).plain.map(({ session }) => session)
     for (const level of levels) if (matched(level)[0] !== level) t.fail(`${level} is not found`)

@@ -15,6 +15,7 @@ function subscription(
     noLocal: false,
     retainAsPublished: false,
     subscriptionIdentifier: 0,
+    alone: null,
     ...options,
   }
 }
@@ -196,6 +197,40 @@ t.test('a full cache lets in what is asked for twice, not what comes once', asyn
   t.equal(tree.match('b/new'), twice)
   t.same(twice, once)
 })
+
+t.test(
+  'topics that one filter alone matches have one list, which is not kept for more filters than it may',
+  async (t) => {
+    const tree = new TopicTree<string>({ matchCacheEntriesMax: 0 })
+    const all = Array.from({ length: 16_385 }, (_, index) => subscription(`s${index}`, `device/${index}/#`))
+    for (const one of all) tree.add(one)
+    const first = tree.match('device/0/up')
+    t.equal(tree.match('device/0/down'), first)
+    t.same(first.plain, [
+      {
+        session: 's0',
+        qos: 0,
+        retainAsPublished: false,
+        subscriptionIdentifiers: null,
+        noLocal: false,
+        subscriptions: [all[0]],
+      },
+    ])
+    for (const index of all.keys()) {
+      const { plain } = tree.match(`device/${index}/up`)
+      if (plain.length !== 1 || plain[0]?.session !== `s${index}`) t.fail(`device ${index}`)
+    }
+    t.equal(all.filter((one) => one.alone !== null).length, 1, 'all were forgotten when the last came')
+    t.not(tree.match('device/0/up'), first)
+    tree.add(subscription('s0', 'device/0/#', { qos: 2 }))
+    t.equal(tree.match('device/0/up').plain[0]?.qos, 2, 'what replaces it has a list of its own')
+    tree.add(subscription('other', 'device/+/up'))
+    t.same(sessions(tree, 'device/0/up'), ['other', 's0'])
+    t.same(sessions(tree, 'device/0/down'), ['s0'])
+    tree.remove('s0', null, 'device/0/#')
+    t.same(sessions(tree, 'device/0/down'), [])
+  },
+)
 
 t.test('one answer larger than the whole cache is still given', async (t) => {
   const tree = new TopicTree<string>({ matchCacheSessionsMax: 4 })
