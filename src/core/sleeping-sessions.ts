@@ -11,6 +11,7 @@ import { HashIndex, hashOfText } from '../base/hash-index.js'
 import { NumberColumn } from '../base/number-column.js'
 import type { Session } from './session.js'
 import type { SessionRowSummary } from './session-rows.js'
+import { SleepRoster } from './sleep-roster.js'
 import type { Sleepers } from './waking-map.js'
 
 /** A plain copy for a sleeping session, as the journal has it. */
@@ -31,21 +32,14 @@ export interface SessionWaking {
   isBehind(session: Session, record: number): void
 }
 
-const ASLEEP = 1
-const AWAKE = 0
-
 export class SleepingSessions {
   #waking: SessionWaking | null = null
-  /** By place, in the order of the rows, which is that of the numbers. */
-  readonly #numbers = new NumberColumn()
-  readonly #states = new NumberColumn()
-  readonly #rowRecords = new NumberColumn()
+  readonly #roster = new SleepRoster()
   readonly #expiriesMs = new NumberColumn()
   readonly #subscriptions = new NumberColumn()
   /** Places among the deferred copies, from 1; 0: none. */
   readonly #firstCopies = new NumberColumn()
   readonly #lastCopies = new NumberColumn()
-  readonly #firstRecords = new NumberColumn()
   readonly #byClientId = new HashIndex()
   readonly #byTopicFilter = new HashIndex()
   readonly #copyMessages = new NumberColumn()
@@ -53,10 +47,6 @@ export class SleepingSessions {
   readonly #copySizes = new NumberColumn()
   readonly #copyAccounts = new NumberColumn()
   readonly #nextCopies = new NumberColumn()
-  /** Places of sessions with deferred copies, in the order of their first. */
-  readonly #behind = new NumberColumn()
-  #behindWoken = 0
-  count = 0
   subscriptionCount = 0
   /** In queues and in flight, and the bytes in queues. */
   copies = 0
@@ -64,24 +54,24 @@ export class SleepingSessions {
   /** No session that sleeps expires before; Infinity: none does. */
   nextExpiryMs = Number.POSITIVE_INFINITY
 
+  get count(): number {
+    return this.#roster.count
+  }
+
   wakeWith(waking: SessionWaking): void {
     this.#waking = waking
   }
 
   /** In the order of their numbers. */
   add(number: number, row: SessionRowSummary): void {
-    const place = this.#numbers.length
-    this.#numbers.push(number)
-    this.#states.push(ASLEEP)
-    this.#rowRecords.push(row.record)
+    const place = this.#roster.length
+    this.#roster.add(number, row.record)
     this.#expiriesMs.push(row.expiresAtMs)
     this.#subscriptions.push(row.filterHashes.length)
     this.#firstCopies.push(0)
     this.#lastCopies.push(0)
-    this.#firstRecords.push(0)
     this.#byClientId.add(row.clientIdHash, place)
     for (const hash of row.filterHashes) this.#byTopicFilter.add(hash, place)
-    this.count += 1
     this.subscriptionCount += row.filterHashes.length
     this.copies += row.copies
     this.copyBytes += row.copyBytes
@@ -106,7 +96,7 @@ export class SleepingSessions {
         return whole.count
       },
       wake: (number) => {
-        const place = whole.#numbers.find(number)
+        const place = whole.#roster.placeOf(number)
         if (place >= 0) whole.#wake(place)
       },
       wakeAll: () => whole.wakeAll(),
@@ -121,8 +111,8 @@ export class SleepingSessions {
   wakeExpired(nowMs: number): void {
     if (nowMs < this.nextExpiryMs) return
     this.nextExpiryMs = Number.POSITIVE_INFINITY
-    for (let place = 0; place < this.#numbers.length; place += 1) {
-      if (this.#states.at(place) !== ASLEEP) continue
+    for (let place = 0; place < this.#roster.length; place += 1) {
+      if (!this.#roster.isAsleep(place)) continue
       const expiryMs = this.#expiriesMs.at(place)
       if (expiryMs <= nowMs) this.#wake(place)
       else if (expiryMs < this.nextExpiryMs) this.nextExpiryMs = expiryMs
@@ -130,29 +120,25 @@ export class SleepingSessions {
   }
 
   wakeAll(): void {
-    for (let place = 0; place < this.#numbers.length && this.count > 0; place += 1) this.#wake(place)
+    for (let place = 0; place < this.#roster.length && this.count > 0; place += 1) this.#wake(place)
   }
 
   /** @returns whether there was one more whose row lacks what the journal says of it; it is awake now. */
   wakeBehind(): boolean {
-    while (this.#behindWoken < this.#behind.length) {
-      const place = this.#behind.at(this.#behindWoken)
-      this.#behindWoken += 1
-      if (this.#wake(place)) return true
-    }
-    return false
+    const place = this.#roster.nextBehind()
+    return place >= 0 && this.#wake(place)
   }
 
   /** As of which record the row of a sleeping session is; -1: no such session sleeps. */
   rowRecordOf(number: number): number {
-    const place = this.count === 0 ? -1 : this.#numbers.find(number)
-    return place >= 0 && this.#states.at(place) === ASLEEP ? this.#rowRecords.at(place) : -1
+    const place = this.#roster.placeOf(number)
+    return place >= 0 ? this.#roster.rowRecordAt(place) : -1
   }
 
   /** For a session that sleeps, and whose row does not have it. */
   defer(number: number, record: number, copy: DeferredCopy): void {
-    const place = this.#numbers.find(number)
-    assert(place >= 0 && this.#states.at(place) === ASLEEP, 'copies are kept for sessions that sleep')
+    const place = this.#roster.placeOf(number)
+    assert(place >= 0, 'copies are kept for sessions that sleep')
     this.#copyMessages.push(copy.messageId)
     this.#copySizes.push(copy.byteLength * 4 + copy.qos)
     this.#copyAccounts.push(copy.account)
@@ -160,11 +146,8 @@ export class SleepingSessions {
     const added = this.#nextCopies.length
     const last = this.#lastCopies.at(place)
     if (last > 0) this.#nextCopies.set(last - 1, added)
-    else {
-      this.#firstCopies.set(place, added)
-      this.#firstRecords.set(place, record)
-      this.#behind.push(place)
-    }
+    else this.#firstCopies.set(place, added)
+    this.#roster.fallBehind(place, record)
     this.#lastCopies.set(place, added)
     this.copies += 1
     this.copyBytes += copy.byteLength
@@ -176,14 +159,12 @@ export class SleepingSessions {
 
   /** @returns false when it was awake. */
   #wake(place: number): boolean {
-    if (this.#states.at(place) !== ASLEEP) return false
+    if (!this.#roster.rise(place)) return false
     assert(this.#waking !== null, 'who wakes sessions is known before the first sleeps')
-    this.#states.set(place, AWAKE)
-    this.count -= 1
     this.subscriptionCount -= this.#subscriptions.at(place)
-    const session = this.#waking.restore(this.#numbers.at(place))
+    const session = this.#waking.restore(this.#roster.numberAt(place))
     let next = this.#firstCopies.at(place)
-    if (next > 0) this.#waking.isBehind(session, this.#firstRecords.at(place))
+    if (next > 0) this.#waking.isBehind(session, this.#roster.firstRecordAt(place))
     for (; next > 0; next = this.#nextCopies.at(next - 1)) this.#waking.apply(session, this.#copyAt(next - 1))
     this.copies -= session.queue.count + session.inflight.size
     this.copyBytes -= session.queue.byteLength

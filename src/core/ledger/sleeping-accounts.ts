@@ -6,6 +6,7 @@
  */
 import { HashIndex, hashOfText } from '../../base/hash-index.js'
 import { NumberColumn } from '../../base/number-column.js'
+import { SleepRoster } from '../sleep-roster.js'
 import type { Sleepers } from '../waking-map.js'
 import type { Account, AccountRowSummary } from './account.js'
 import { Tally } from './tally.js'
@@ -21,29 +22,18 @@ export interface AccountWaking {
   woken(account: Account): void
 }
 
-const ASLEEP = 1
-const AWAKE = 0
 const SUMS = 6
 
 export class SleepingAccounts implements Sleepers<number> {
   readonly #waking: AccountWaking
-  /** By place, in the order of the rows, which is that of the numbers. */
-  readonly #numbers = new NumberColumn()
-  readonly #states = new NumberColumn()
-  readonly #rowRecords = new NumberColumn()
+  readonly #roster = new SleepRoster()
   readonly #hours = new NumberColumn()
-  /** 0: the journal's tail says nothing of it. */
-  readonly #firstRecords = new NumberColumn()
   /** Six for each. */
   readonly #sums = new NumberColumn()
   readonly #classes: TopicClass[] = []
   readonly #byClientId = new HashIndex()
-  /** Places of accounts of which the journal's tail says something, in the order of their first. */
-  readonly #behind = new NumberColumn()
-  #behindWoken = 0
   #closingHour = 0
   #closingPlace = 0
-  count = 0
 
   constructor(waking: AccountWaking) {
     this.#waking = waking
@@ -51,26 +41,26 @@ export class SleepingAccounts implements Sleepers<number> {
 
   /** In the order of their numbers. @param hour 0: none, or one that is closed. */
   add(number: number, row: AccountRowSummary, hour: number, topicClass: TopicClass): void {
-    const place = this.#numbers.length
-    this.#numbers.push(number)
-    this.#states.push(ASLEEP)
-    this.#rowRecords.push(row.record)
+    const place = this.#roster.length
+    this.#roster.add(number, row.record)
     this.#hours.push(hour)
-    this.#firstRecords.pushZeros(1)
     this.#sums.pushZeros(SUMS)
     this.#classes.push(topicClass)
     topicClass.asleep += 1
     this.#byClientId.add(row.clientIdHash, place)
-    this.count += 1
+  }
+
+  get count(): number {
+    return this.#roster.count
   }
 
   wake(number: number): void {
-    const place = this.#numbers.find(number)
+    const place = this.#roster.placeOf(number)
     if (place >= 0) this.#wake(place)
   }
 
   wakeAll(): void {
-    for (let place = 0; place < this.#numbers.length && this.count > 0; place += 1) this.#wake(place)
+    for (let place = 0; place < this.#roster.length && this.count > 0; place += 1) this.#wake(place)
   }
 
   wakeClient(clientId: string): void {
@@ -80,12 +70,8 @@ export class SleepingAccounts implements Sleepers<number> {
 
   /** @returns whether there was one more whose row lacks what the journal says of it; it is awake now. */
   wakeBehind(): boolean {
-    while (this.#behindWoken < this.#behind.length) {
-      const place = this.#behind.at(this.#behindWoken)
-      this.#behindWoken += 1
-      if (this.#wake(place)) return true
-    }
-    return false
+    const place = this.#roster.nextBehind()
+    return place >= 0 && this.#wake(place)
   }
 
   /** After the journal. @returns whether there was one more that is in this hour; it is awake now. */
@@ -95,7 +81,7 @@ export class SleepingAccounts implements Sleepers<number> {
       this.#closingPlace = 0
     }
     if (this.count === 0) return false
-    while (this.#closingPlace < this.#numbers.length) {
+    while (this.#closingPlace < this.#roster.length) {
       const place = this.#closingPlace
       this.#closingPlace += 1
       if (this.#hours.at(place) === hour && this.#wake(place)) return true
@@ -104,12 +90,7 @@ export class SleepingAccounts implements Sleepers<number> {
   }
 
   isAsleep(number: number): boolean {
-    return this.#placeOf(number) >= 0
-  }
-
-  #placeOf(number: number): number {
-    const place = this.count === 0 ? -1 : this.#numbers.find(number)
-    return place >= 0 && this.#states.at(place) === ASLEEP ? place : -1
+    return this.#roster.placeOf(number) >= 0
   }
 
   /**
@@ -117,19 +98,16 @@ export class SleepingAccounts implements Sleepers<number> {
    * @returns false when it is awake, or is now because it takes more than adding up.
    */
   defer(number: number, hour: number, tally: Tally, record: number): boolean {
-    const place = this.#placeOf(number)
+    const place = this.#roster.placeOf(number)
     if (place < 0) return false
-    if (this.#rowRecords.at(place) >= record) return true
+    if (this.#roster.rowRecordAt(place) >= record) return true
     const itsHour = this.#hours.at(place)
     if (!tally.isPlain || (itsHour !== 0 && itsHour !== hour)) {
       this.#wake(place)
       return false
     }
     this.#hours.set(place, hour)
-    if (this.#firstRecords.at(place) === 0) {
-      this.#firstRecords.set(place, record)
-      this.#behind.push(place)
-    }
+    this.#roster.fallBehind(place, record)
     this.#sum(place, 0, tally.accepted)
     this.#sum(place, 1, tally.acceptedBytes)
     this.#sum(place, 2, tally.enqueued)
@@ -145,12 +123,10 @@ export class SleepingAccounts implements Sleepers<number> {
 
   /** @returns false when it was awake. */
   #wake(place: number): boolean {
-    if (this.#states.at(place) !== ASLEEP) return false
-    this.#states.set(place, AWAKE)
-    this.count -= 1
+    if (!this.#roster.rise(place)) return false
     ;(this.#classes[place] as TopicClass).asleep -= 1
-    const account = this.#waking.restore(this.#numbers.at(place))
-    const firstRecord = this.#firstRecords.at(place)
+    const account = this.#waking.restore(this.#roster.numberAt(place))
+    const firstRecord = this.#roster.firstRecordAt(place)
     if (firstRecord > 0) this.#waking.apply(account, this.#hours.at(place), this.#tallyAt(place), firstRecord)
     this.#waking.woken(account)
     return true
