@@ -25,32 +25,30 @@ import { decodeProduce, type PropertiesReader } from './produce.js'
 import { decodeProperties, type PropertyOwner } from './properties.js'
 import { checkRunNumbers, packetOfRun, RUN_PAYLOADS_MAX } from './run.js'
 import { StrictWalk } from './strict-walk.js'
-import { DELIVER, DUP_FLAG, malformed, protocolError, QOS_MASK, RETAIN_FLAG, tooManyValues } from './wire.js'
+import {
+  DELIVER,
+  DUP_FLAG,
+  malformed,
+  protocolError,
+  QOS_MASK,
+  RETAIN_FLAG,
+  tooManyValues,
+  VALUES_MAX,
+} from './wire.js'
+
+const WALK = new StrictWalk()
 
 export class NativeDecoder implements PacketDecoder {
   readonly #limits: CodecLimits
   readonly #cursor = new Cursor()
-  readonly #walk: StrictWalk
   #packetSizeMax: number
   /** Payloads at the cursor, behind the first of a run. */
   #runLeft = 0
   /** What stands before the payloads of the run. */
   #runHeadBytes = 0
-  /** Messages of PRODUCE share the values of one packet. */
-  readonly #messageProperties: PropertiesReader = {
-    valuesLeft: 0,
-    read: (cursor) => {
-      this.#messageProperties.valuesLeft -= 1
-      if (cursor.skipNil()) return null
-      const value = this.#value(cursor, cursor.position, 4, this.#messageProperties.valuesLeft + 1)
-      this.#messageProperties.valuesLeft = this.#walk.valuesLeft
-      return decodeProperties<PublishProperties>(value, 'PRODUCE')
-    },
-  }
 
   constructor(limits: CodecLimits) {
     this.#limits = limits
-    this.#walk = new StrictWalk(limits.userPropertiesMax)
     this.#packetSizeMax = Math.min(limits.connectPacketSizeMax, limits.maximumPacketSize)
   }
 
@@ -92,8 +90,9 @@ export class NativeDecoder implements PacketDecoder {
     else if (type === DELIVER) packet = this.#deliver(cursor, start, arity)
     else if (type >= PacketType.PUBACK && type <= PacketType.PUBCOMP) {
       packet = this.#ack(cursor, arity, type as AckPacketType)
-    } else if (type === PacketType.PRODUCE) packet = decodeProduce(cursor, arity, this.#messageProperties)
-    else return this.#control(cursor, start, type)
+    } else if (type === PacketType.PRODUCE) {
+      packet = decodeProduce(cursor, arity, this.#propertiesReader())
+    } else return this.#control(cursor, start, type)
     this.#checkSize(cursor.position - start)
     return packet
   }
@@ -159,7 +158,7 @@ export class NativeDecoder implements PacketDecoder {
 
   /** An array in place of the payload: the cursor stands in front of the first payload afterwards. */
   #beginRun(cursor: Cursor, start: number, hasProperties: boolean): void {
-    const count = cursor.arrayLength('the payloads of a run')
+    const count = cursor.arrayLength()
     if (count === 0) throw protocolError('a run has at least one payload')
     if (hasProperties) throw malformed('a run has no properties')
     if (count > RUN_PAYLOADS_MAX) throw tooManyValues()
@@ -198,16 +197,32 @@ export class NativeDecoder implements PacketDecoder {
     return decodeProperties<T>(value, owner)
   }
 
+  /** Messages of PRODUCE share the values of one packet. Made for each: an idle connection has no use for it. */
+  #propertiesReader(): PropertiesReader {
+    const reader: PropertiesReader = {
+      valuesLeft: 0,
+      read: (cursor) => {
+        reader.valuesLeft -= 1
+        if (cursor.skipNil()) return null
+        const value = this.#value(cursor, cursor.position, 4, reader.valuesLeft + 1)
+        reader.valuesLeft = WALK.valuesLeft
+        return decodeProperties<PublishProperties>(value, 'PRODUCE')
+      },
+    }
+    return reader
+  }
+
   #control(cursor: Cursor, start: number, type: number): Packet {
     const fields = this.#value(cursor, start, 1)
     return decodeControlPacket(type, fields as readonly unknown[])
   }
 
-  #value(cursor: Cursor, start: number, depth: number, valuesMax?: number): unknown {
-    const end = this.#walk.walk(cursor.bytes, start, cursor.end, depth, valuesMax)
+  #value(cursor: Cursor, start: number, depth: number, valuesMax = VALUES_MAX): unknown {
+    const { userPropertiesMax } = this.#limits
+    const end = WALK.walk(cursor.bytes, start, cursor.end, { depth, valuesMax, userPropertiesMax })
     this.#checkSize(end - start)
     cursor.position = end
-    return this.#walk.restoreMarks(unpackRange(cursor.bytes, start, end))
+    return WALK.restoreMarks(unpackRange(cursor.bytes, start, end))
   }
 
   #checkSize(size: number): void {

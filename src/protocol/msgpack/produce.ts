@@ -236,8 +236,9 @@ export function encodeProduceMessage(message: ProduceMessage): Uint8Array {
 /** msgpack values of an encoded message: what it takes of those that one PRODUCE may hold. */
 export function messageValues(encoded: Uint8Array): number {
   if (encoded[0] === 0x93) return MESSAGE_VALUES
-  const walk = new StrictWalk(Number.POSITIVE_INFINITY)
-  walk.walk(encoded, 0, encoded.length, 3)
+  const walk = new StrictWalk()
+  const userPropertiesMax = Number.POSITIVE_INFINITY
+  walk.walk(encoded, 0, encoded.length, { depth: 3, valuesMax: VALUES_MAX, userPropertiesMax })
   return VALUES_MAX - walk.valuesLeft
 }
 

@@ -37,7 +37,8 @@ export function packetOfRun(first: PublishPacket, index: number, payload: Uint8A
 
 /** @param highest of the first packet's numbers. */
 export function checkRunNumbers(highest: number, packetsBehind: number): void {
-  if (highest + packetsBehind > Number.MAX_SAFE_INTEGER) throw malformed('the numbers of a run end at 2^53 - 1')
+  if (highest + packetsBehind > Number.MAX_SAFE_INTEGER)
+    throw malformed('an integer is at least 0 and at most 2^53 - 1')
 }
 
 type Message = Pick<PublishPacket, 'topicName' | 'payload'>

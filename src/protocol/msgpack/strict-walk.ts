@@ -7,15 +7,23 @@
 import { utf8Decode } from '../../base/utf8.js'
 import { ProtocolError } from '../protocol-error.js'
 import { ReasonCode } from '../reason-codes.js'
-import { DEPTH_MAX, malformed, protocolError, tooManyValues, VALUES_MAX } from './wire.js'
+import { DEPTH_MAX, malformed, protocolError, tooManyValues } from './wire.js'
 
 /** Identifier of User Property: the one list that has a limit of its own. */
 const USER_PROPERTY = 38
 /** Bigger than every property identifier, small enough for a bit set of two words. */
 const MAP_KEY_MAX = 63
 
+export interface WalkLimits {
+  /** Of the value itself: 1 is a packet. */
+  readonly depth: number
+  readonly valuesMax: number
+  readonly userPropertiesMax: number
+}
+
+/** One serves all connections: what it knows of a value is needed until `restoreMarks`, and no one comes in between. */
 export class StrictWalk {
-  readonly #userPropertiesMax: number
+  #userPropertiesMax = 0
   #bytes: Uint8Array = EMPTY
   #position = 0
   #end = 0
@@ -23,10 +31,6 @@ export class StrictWalk {
   #strings = 0
   /** Strings that begin with U+FEFF, by their ordinal: msgpackr's browser build would drop that character. */
   #marked: Map<number, string> | null = null
-
-  constructor(userPropertiesMax: number) {
-    this.#userPropertiesMax = userPropertiesMax
-  }
 
   /** What the last walk left of its values. */
   get valuesLeft(): number {
@@ -37,7 +41,8 @@ export class StrictWalk {
    * @returns where the value that begins at `start` ends, at most `end`.
    * @throws ProtocolError when it is not a value this protocol allows.
    */
-  walk(bytes: Uint8Array, start: number, end: number, depth: number, valuesMax: number = VALUES_MAX): number {
+  walk(bytes: Uint8Array, start: number, end: number, { depth, valuesMax, userPropertiesMax }: WalkLimits): number {
+    this.#userPropertiesMax = userPropertiesMax
     this.#bytes = bytes
     this.#position = start
     this.#end = end
