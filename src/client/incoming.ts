@@ -8,7 +8,13 @@
  * With an outbox a receipt is durable before PUBREC leaves, and gone before PUBCOMP leaves: a stale one would swallow
  * the next message under its id.
  */
-import { type AckPacket, type AckPacketType, PacketType, type PublishPacket } from '../protocol/packets.js'
+import {
+  type AckPacket,
+  type AckPacketType,
+  nextPacketId,
+  PacketType,
+  type PublishPacket,
+} from '../protocol/packets.js'
 import { ProtocolError } from '../protocol/protocol-error.js'
 import { ReasonCode } from '../protocol/reason-codes.js'
 import { Fifo } from './fifo.js'
@@ -110,7 +116,7 @@ export class IncomingPublishes implements Acknowledger {
   /** For one id or a native range. */
   receivePubrel(ack: AckPacket): void {
     const last = ack.lastPacketId ?? ack.packetId
-    for (let packetId = ack.packetId; ; packetId = packetId === 65_535 ? 1 : packetId + 1) {
+    for (let packetId = ack.packetId; ; packetId = nextPacketId(packetId)) {
       this.#releaseOne(packetId)
       if (packetId === last) break
     }

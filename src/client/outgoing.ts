@@ -13,6 +13,7 @@ import {
   type AckPacket,
   type AckPacketType,
   type AckProperties,
+  nextPacketId,
   PACKET_ID_MAX,
   type Packet,
   PacketType,
@@ -168,7 +169,7 @@ export class OutgoingPublishes {
   /** PUBACK, PUBREC or PUBCOMP, for one id or a native range. Unknown ids are those of an earlier life: ignored. */
   receiveAck(ack: AckPacket): void {
     const last = ack.lastPacketId ?? ack.packetId
-    for (let packetId = ack.packetId; ; packetId = packetId === PACKET_ID_MAX ? 1 : packetId + 1) {
+    for (let packetId = ack.packetId; ; packetId = nextPacketId(packetId)) {
       this.#receiveOne(ack, packetId)
       if (packetId === last) break
     }

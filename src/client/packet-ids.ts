@@ -1,5 +1,5 @@
 /** Packet identifiers of what this client sends: one space for PUBLISH, SUBSCRIBE and UNSUBSCRIBE [v5 MQTT-2.2.1-3]. */
-import { PACKET_ID_MAX } from '../protocol/packets.js'
+import { nextPacketId, PACKET_ID_MAX } from '../protocol/packets.js'
 
 export class PacketIds {
   readonly #isTaken = new Uint8Array(PACKET_ID_MAX + 1)
@@ -9,7 +9,7 @@ export class PacketIds {
   /** @returns 0 when all 65 535 are in use. */
   take(): number {
     if (this.#takenCount === PACKET_ID_MAX) return 0
-    do this.#last = this.#last === PACKET_ID_MAX ? 1 : this.#last + 1
+    do this.#last = nextPacketId(this.#last)
     while (this.#isTaken[this.#last] === 1)
     this.claim(this.#last)
     return this.#last

@@ -3,7 +3,7 @@
  * [v5 4.3.2, 4.3.3]. Whatever promises something leaves after the commit that makes it true.
  */
 import { unreachable } from '../base/assert.js'
-import { type AckPacket, PACKET_ID_MAX, PacketType } from '../protocol/packets.js'
+import { type AckPacket, nextPacketId, PACKET_ID_MAX, PacketType } from '../protocol/packets.js'
 import { ProtocolError } from '../protocol/protocol-error.js'
 import { isFailure, ReasonCode } from '../protocol/reason-codes.js'
 import { acknowledge } from './answer.js'
@@ -36,7 +36,7 @@ function handleRange(
   last: number,
 ): void {
   const { type, reasonCode } = packet
-  for (let packetId = packet.packetId; ; packetId = packetId === PACKET_ID_MAX ? 1 : packetId + 1) {
+  for (let packetId = packet.packetId; ; packetId = nextPacketId(packetId)) {
     if (!handle(state, connection, session, type, packetId, reasonCode)) countUnawaited(connection)
     if (packetId === last) return
   }

@@ -4,7 +4,7 @@
  * `deliver.ts`, `publish.ts`, `connect.ts` and replayed in `replay.ts` through the same operations.
  */
 import { assert } from '../base/assert.js'
-import { PACKET_ID_MAX, type DropReason, type QoS, type WillMessage } from '../protocol/packets.js'
+import { type DropReason, nextPacketId, PACKET_ID_MAX, type QoS, type WillMessage } from '../protocol/packets.js'
 import type { ClientConnection } from './connection.js'
 import { DeliveryQueue } from './delivery-queue.js'
 import { InflightTable } from './inflight-table.js'
@@ -155,7 +155,7 @@ export class Session {
     const inflight = this.#inflight
     assert(inflight === null || inflight.size < PACKET_ID_MAX, 'there is a free packet id')
     let packetId = this.#nextPacketId
-    while (inflight?.has(packetId)) packetId = packetId === PACKET_ID_MAX ? 1 : packetId + 1
+    while (inflight?.has(packetId)) packetId = nextPacketId(packetId)
     return packetId
   }
 
@@ -166,7 +166,7 @@ export class Session {
     copy.deliverySequence = this.nextDeliverySequence
     copy.state = 'sent'
     this.nextDeliverySequence += 1
-    this.#nextPacketId = packetId === PACKET_ID_MAX ? 1 : packetId + 1
+    this.#nextPacketId = nextPacketId(packetId)
     this.#inflight.add(copy)
   }
 
@@ -174,7 +174,7 @@ export class Session {
   restoreInflight(copy: Copy): void {
     this.#inflight ??= new InflightTable()
     this.#inflight.add(copy)
-    this.#nextPacketId = copy.packetId === PACKET_ID_MAX ? 1 : copy.packetId + 1
+    this.#nextPacketId = nextPacketId(copy.packetId)
   }
 
   removeInflight(packetId: number): void {

@@ -371,5 +371,10 @@ export type Packet =
 
 /** Highest value of a two-byte packet identifier [v5 MQTT-2.2.1-3]. */
 export const PACKET_ID_MAX = 65_535
+
+/** They count up, and from the last on to 1: 0 names no packet. */
+export function nextPacketId(packetId: number): number {
+  return packetId === PACKET_ID_MAX ? 1 : packetId + 1
+}
 /** A Session Expiry Interval that never ends [v5 3.1.2.11.2]. */
 export const SESSION_NEVER_EXPIRES_SEC = 0xffff_ffff

@@ -15,6 +15,7 @@ import { nativeCodec } from '../protocol/msgpack/codec.js'
 import {
   type ConnackPacket,
   type DeliveryCursor,
+  nextPacketId,
   type Packet,
   PacketType,
   SESSION_NEVER_EXPIRES_SEC,
@@ -223,7 +224,7 @@ export class Line {
 /** The packet identifiers that a ranged acknowledgement stands for. */
 export function* acknowledgedIds(first: number, last: number | undefined): IterableIterator<number> {
   const end = last ?? first
-  for (let id = first; ; id = id === 65_535 ? 1 : id + 1) {
+  for (let id = first; ; id = nextPacketId(id)) {
     yield id
     if (id === end) return
   }

@@ -3,7 +3,7 @@
  * they hold the packet identifier and nothing else; in MQTT 5 the same short form means success without properties.
  */
 import { assert } from '../../base/assert.js'
-import { type AckPacket, type AckPacketType, PACKET_ID_MAX, type ProtocolLevel } from '../packets.js'
+import { type AckPacket, type AckPacketType, nextPacketId, PACKET_ID_MAX, type ProtocolLevel } from '../packets.js'
 import { ReasonCode } from '../reason-codes.js'
 import { checkReasonCode, requiredFlags } from './fixed-header.js'
 import type { PacketBuffer } from './packet-buffer.js'
@@ -26,7 +26,7 @@ export function decodeAck(reader: PacketReader, type: AckPacketType, protocolLev
 export function encodeAck(out: PacketBuffer, packet: AckPacket, protocolLevel: ProtocolLevel): void {
   const last = packet.lastPacketId ?? packet.packetId
   assert(last >= 1 && last <= PACKET_ID_MAX, 'a range of acknowledgements ends at a packet identifier')
-  for (let packetId = packet.packetId; ; packetId = packetId === PACKET_ID_MAX ? 1 : packetId + 1) {
+  for (let packetId = packet.packetId; ; packetId = nextPacketId(packetId)) {
     if (protocolLevel === 5 && packet.properties !== null) encodeLongAck(out, packet, packetId)
     else encodeShortAck(out, packet.type, packetId, packet.reasonCode, protocolLevel)
     if (packetId === last) return
