@@ -23,8 +23,8 @@ import { decodeControlPacket } from './decode-packet.js'
 import { unpackRange } from './packer.js'
 import { decodeProduce, type PropertiesReader } from './produce.js'
 import { decodeProperties, type PropertyOwner } from './properties.js'
-import { checkRunNumbers, packetOfRun, RUN_PAYLOADS_MAX } from './run.js'
-import { StrictWalk } from './strict-walk.js'
+import { checkRunNumbers, nextOfRun, RUN_PAYLOADS_MAX } from './run.js'
+import { STRICT_WALK } from './strict-walk.js'
 import {
   DELIVER,
   DUP_FLAG,
@@ -35,8 +35,6 @@ import {
   tooManyValues,
   VALUES_MAX,
 } from './wire.js'
-
-const WALK = new StrictWalk()
 
 export class NativeDecoder implements PacketDecoder {
   readonly #limits: CodecLimits
@@ -70,13 +68,13 @@ export class NativeDecoder implements PacketDecoder {
 
   /** Each is handed on before the next is looked at, as if they had come one by one. */
   #restOfRun(cursor: Cursor, first: PublishPacket, receive: (packet: Packet) => void): void {
-    const count = this.#runLeft
-    this.#runLeft = 0
-    for (let index = 1; index <= count; index += 1) {
+    let packet = first
+    for (; this.#runLeft > 0; this.#runLeft -= 1) {
       const start = cursor.position
       const payload = cursor.binary()
       this.#checkSize(this.#runHeadBytes + cursor.position - start)
-      receive(packetOfRun(first, index, payload))
+      packet = nextOfRun(packet, payload)
+      receive(packet)
     }
   }
 
@@ -205,7 +203,7 @@ export class NativeDecoder implements PacketDecoder {
         reader.valuesLeft -= 1
         if (cursor.skipNil()) return null
         const value = this.#value(cursor, cursor.position, 4, reader.valuesLeft + 1)
-        reader.valuesLeft = WALK.valuesLeft
+        reader.valuesLeft = STRICT_WALK.valuesLeft
         return decodeProperties<PublishProperties>(value, 'PRODUCE')
       },
     }
@@ -219,10 +217,10 @@ export class NativeDecoder implements PacketDecoder {
 
   #value(cursor: Cursor, start: number, depth: number, valuesMax = VALUES_MAX): unknown {
     const { userPropertiesMax } = this.#limits
-    const end = WALK.walk(cursor.bytes, start, cursor.end, { depth, valuesMax, userPropertiesMax })
+    const end = STRICT_WALK.walk(cursor.bytes, start, cursor.end, { depth, valuesMax, userPropertiesMax })
     this.#checkSize(end - start)
     cursor.position = end
-    return WALK.restoreMarks(unpackRange(cursor.bytes, start, end))
+    return STRICT_WALK.restoreMarks(unpackRange(cursor.bytes, start, end))
   }
 
   #checkSize(size: number): void {

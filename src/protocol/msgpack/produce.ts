@@ -19,7 +19,7 @@ import type { Cursor } from './cursor.js'
 import { array, binary, checkArity, count, type Fields, integer, isPresent, text } from './fields.js'
 import { pack, wireInteger } from './packer.js'
 import { encodeProperties } from './properties.js'
-import { StrictWalk } from './strict-walk.js'
+import { STRICT_WALK } from './strict-walk.js'
 import { malformed, protocolError, QOS_MASK, RETAIN_FLAG, tooManyValues, VALUES_MAX } from './wire.js'
 
 /** 1 to this: a client's names for its producers on one connection. */
@@ -236,10 +236,9 @@ export function encodeProduceMessage(message: ProduceMessage): Uint8Array {
 /** msgpack values of an encoded message: what it takes of those that one PRODUCE may hold. */
 export function messageValues(encoded: Uint8Array): number {
   if (encoded[0] === 0x93) return MESSAGE_VALUES
-  const walk = new StrictWalk()
   const userPropertiesMax = Number.POSITIVE_INFINITY
-  walk.walk(encoded, 0, encoded.length, { depth: 3, valuesMax: VALUES_MAX, userPropertiesMax })
-  return VALUES_MAX - walk.valuesLeft
+  STRICT_WALK.walk(encoded, 0, encoded.length, { depth: 3, valuesMax: VALUES_MAX, userPropertiesMax })
+  return VALUES_MAX - STRICT_WALK.valuesLeft
 }
 
 /** The messages as fields, for sizes and for the test that holds `encodeProduceMessage` to msgpackr. */

@@ -2,7 +2,7 @@
  * Runs: PUBLISH or DELIVER with an array of payloads, which stands for as many packets that differ in nothing else but
  * their numbers, and those count up. The core never sees one: decoder and writer take them apart and put them together.
  */
-import { PACKET_ID_MAX, PacketType, type PublishPacket } from '../packets.js'
+import { nextPacketId, PacketType, type PublishPacket } from '../packets.js'
 import { type ByteSink, binarySize } from './byte-sink.js'
 import { malformed, VALUES_MAX } from './wire.js'
 
@@ -14,10 +14,10 @@ const PAYLOAD_BYTES_MAX = 1_024
 const WRITTEN_PAYLOADS_MAX = 64
 const ARRAY_HEAD_BYTES = 3
 
-/** @returns the packet `index` behind the first of a run. */
-export function packetOfRun(first: PublishPacket, index: number, payload: Uint8Array): PublishPacket {
-  const { topicName, qos, retain, dup, deliverySequence, messageId } = first
-  const packetId = qos === 0 ? 0 : ((first.packetId + index - 1) % PACKET_ID_MAX) + 1
+/** @returns the packet behind `previous` in its run. Written out, because spreading `previous` costs twice as much. */
+export function nextOfRun(previous: PublishPacket, payload: Uint8Array): PublishPacket {
+  const { topicName, qos, retain, dup, deliverySequence, messageId } = previous
+  const packetId = qos === 0 ? 0 : nextPacketId(previous.packetId)
   if (deliverySequence === undefined || messageId === undefined) {
     return { type: PacketType.PUBLISH, topicName, payload, qos, retain, dup, packetId, properties: null }
   }
@@ -30,8 +30,8 @@ export function packetOfRun(first: PublishPacket, index: number, payload: Uint8A
     dup,
     packetId,
     properties: null,
-    deliverySequence: deliverySequence + index,
-    messageId: messageId + index,
+    deliverySequence: deliverySequence + 1,
+    messageId: messageId + 1,
   }
 }
 
@@ -66,17 +66,37 @@ export class OpenRun {
     this.#sink = sink
   }
 
-  /** Some other packet is written next, or none. */
+  /** What is written next is no publication, or one that shares nothing; or nothing is. */
   end(): void {
     if (this.#payloads > 1) this.#sink.setArrayLength(this.#lengthAt, this.#payloads)
     this.#payloads = 0
-    this.#packetAt = this.#sink.byteLength
   }
 
-  /** This is the packet that has been written since `end`; it has no properties. */
-  begin(message: Message, flags: number, packetId: number, deliverySequence: number, messageId: number): void {
-    if (message.payload.length > PAYLOAD_BYTES_MAX) return
+  /**
+   * A publication without properties is next. @param deliverySequence 0, and `messageId` too, for PUBLISH.
+   * @returns true: it has been written; false: it needs a packet of its own, with which a run may begin.
+   */
+  add(
+    message: Message,
+    flags: number,
+    packetId: number,
+    deliverySequence: number,
+    messageId: number,
+    maximumPacketSize: number,
+  ): boolean {
+    const isNext =
+      packetId === this.#packetId &&
+      deliverySequence === this.#deliverySequence &&
+      messageId === this.#messageId &&
+      flags === this.#flags
+    if (isNext && this.#hasRoom(message, maximumPacketSize)) {
+      this.#append(message.payload)
+      return true
+    }
+    this.end()
+    if (message.payload.length > PAYLOAD_BYTES_MAX) return false
     this.#payloads = 1
+    this.#packetAt = this.#sink.byteLength
     this.#firstPayloadBytes = binarySize(message.payload)
     this.#topicName = message.topicName
     this.#flags = flags
@@ -84,41 +104,34 @@ export class OpenRun {
     this.#deliverySequence = deliverySequence
     this.#messageId = messageId
     this.#countUp()
+    return false
   }
 
-  /** False when nothing is open. */
-  isNext(flags: number, packetId: number, deliverySequence: number, messageId: number): boolean {
+  #hasRoom({ topicName, payload }: Message, maximumPacketSize: number): boolean {
     return (
-      packetId === this.#packetId &&
-      deliverySequence === this.#deliverySequence &&
-      messageId === this.#messageId &&
-      flags === this.#flags &&
-      this.#payloads > 0
+      this.#payloads > 0 &&
+      this.#payloads < WRITTEN_PAYLOADS_MAX &&
+      topicName === this.#topicName &&
+      payload.length <= PAYLOAD_BYTES_MAX &&
+      this.#sink.byteLength - this.#packetAt + this.#bytesOf(payload) <= maximumPacketSize
     )
   }
 
-  /** For what `isNext`, and has no properties. @returns false: it needs a packet of its own. */
-  append({ topicName, payload }: Message, maximumPacketSize: number): boolean {
+  #bytesOf(payload: Uint8Array): number {
+    return (this.#payloads === 1 ? ARRAY_HEAD_BYTES : 0) + binarySize(payload)
+  }
+
+  #append(payload: Uint8Array): void {
     const sink = this.#sink
-    const moreBytes = (this.#payloads === 1 ? ARRAY_HEAD_BYTES : 0) + binarySize(payload)
-    if (
-      topicName !== this.#topicName ||
-      payload.length > PAYLOAD_BYTES_MAX ||
-      this.#payloads === WRITTEN_PAYLOADS_MAX ||
-      sink.byteLength - this.#packetAt + moreBytes > maximumPacketSize
-    ) {
-      return false
-    }
-    sink.reserve(moreBytes)
+    sink.reserve(this.#bytesOf(payload))
     if (this.#payloads === 1) this.#lengthAt = sink.wrapInArray(this.#firstPayloadBytes)
     sink.binary(payload)
     this.#payloads += 1
     this.#countUp()
-    return true
   }
 
   #countUp(): void {
-    if (this.#packetId !== 0) this.#packetId = (this.#packetId % PACKET_ID_MAX) + 1
+    if (this.#packetId !== 0) this.#packetId = nextPacketId(this.#packetId)
     if (this.#deliverySequence === 0) return
     this.#deliverySequence += 1
     this.#messageId += 1

@@ -21,8 +21,7 @@ export interface WalkLimits {
   readonly userPropertiesMax: number
 }
 
-/** One serves all connections: what it knows of a value is needed until `restoreMarks`, and no one comes in between. */
-export class StrictWalk {
+class StrictWalk {
   #userPropertiesMax = 0
   #bytes: Uint8Array = EMPTY
   #position = 0
@@ -49,8 +48,11 @@ export class StrictWalk {
     this.#valuesLeft = valuesMax
     this.#strings = 0
     this.#marked = null
-    this.#value(depth)
-    this.#bytes = EMPTY
+    try {
+      this.#value(depth)
+    } finally {
+      this.#bytes = EMPTY
+    }
     return this.#position
   }
 
@@ -235,3 +237,6 @@ function describeForbidden(token: number): string {
 }
 
 const EMPTY = new Uint8Array(0)
+
+/** One serves all connections: what it knows of a value is needed until `restoreMarks`, and no one comes in between. */
+export const STRICT_WALK = new StrictWalk()

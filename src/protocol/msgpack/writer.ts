@@ -8,7 +8,7 @@ import type { Delivery, PacketWriter, Publication, WrittenBytes } from '../codec
 import {
   type AckPacket,
   type AckPacketType,
-  PACKET_ID_MAX,
+  nextPacketId,
   type Packet,
   PacketType,
   type ProducedPacket,
@@ -46,12 +46,11 @@ export class NativeWriter implements PacketWriter {
 
   write(packet: Packet): void {
     this.#flushAck()
-    if (packet.type === PacketType.PUBLISH) {
-      this.#writePublish(packet)
-      return
-    }
-    this.#run.end()
+    if (packet.type !== PacketType.PUBLISH) this.#run.end()
     switch (packet.type) {
+      case PacketType.PUBLISH:
+        this.#writePublish(packet)
+        break
       case PacketType.PUBACK:
       case PacketType.PUBREC:
       case PacketType.PUBREL:
@@ -73,23 +72,12 @@ export class NativeWriter implements PacketWriter {
     if (this.#ackType !== 0) this.#flushAck()
     const shared = isSharedLayout(publication, delivery)
     // What many are sent alike at QoS 0 is cut where one publication ends (`SharedRun`), so none may share its packet.
-    if (!shared || publication.properties !== null || delivery.qos === 0) {
-      this.#run.end()
-      this.#putPublication(publication, delivery, shared)
-      return
-    }
-    const flags = publishFlags(delivery.qos, delivery.retain, delivery.dup)
-    const { packetId, deliverySequence } = delivery
-    const { messageId } = publication
-    const run = this.#run
-    const isNext = run.isNext(flags, packetId, deliverySequence, messageId)
-    if (isNext && run.append(publication, delivery.maximumPacketSize)) return
-    run.end()
-    this.#putPublication(publication, delivery, shared)
-    run.begin(publication, flags, packetId, deliverySequence, messageId)
-  }
-
-  #putPublication(publication: Publication, delivery: Delivery, shared: boolean): void {
+    if (shared && publication.properties === null && delivery.qos !== 0) {
+      const { packetId, deliverySequence, maximumPacketSize } = delivery
+      const flags = publishFlags(delivery.qos, delivery.retain, delivery.dup)
+      const { messageId } = publication
+      if (this.#run.add(publication, flags, packetId, deliverySequence, messageId, maximumPacketSize)) return
+    } else this.#run.end()
     const sink = this.#sink
     const tail = shared ? sharedTail(publication) : null
     if (tail !== null) {
@@ -111,7 +99,7 @@ export class NativeWriter implements PacketWriter {
 
   writeAck(type: AckPacketType, packetId: number, reasonCode: number): void {
     if (type === this.#ackType && reasonCode === this.#ackReasonCode) {
-      const next = this.#ackLast === PACKET_ID_MAX ? 1 : this.#ackLast + 1
+      const next = nextPacketId(this.#ackLast)
       if (packetId === next && packetId !== this.#ackFirst) {
         this.#ackLast = packetId
         return
@@ -137,20 +125,14 @@ export class NativeWriter implements PacketWriter {
   }
 
   #writePublish(packet: PublishPacket): void {
-    const run = this.#run
-    const { packetId, deliverySequence = 0, messageId = 0, properties } = packet
-    const flags = publishFlags(packet.qos, packet.retain, packet.dup)
-    const isNext = properties === null && run.isNext(flags, packetId, deliverySequence, messageId)
-    // The other side counts each of a run for itself.
-    if (isNext && run.append(packet, Number.POSITIVE_INFINITY)) return
-    run.end()
-    this.#putPublish(packet, flags)
-    if (properties === null) run.begin(packet, flags, packetId, deliverySequence, messageId)
-  }
-
-  #putPublish(packet: PublishPacket, flags: number): void {
     const sink = this.#sink
-    const { topicName, payload, properties, deliverySequence } = packet
+    const { topicName, payload, properties, packetId, deliverySequence, messageId } = packet
+    const flags = publishFlags(packet.qos, packet.retain, packet.dup)
+    if (properties === null) {
+      // The server counts each of a run for itself.
+      const maximumPacketSize = Number.POSITIVE_INFINITY
+      if (this.#run.add(packet, flags, packetId, deliverySequence ?? 0, messageId ?? 0, maximumPacketSize)) return
+    } else this.#run.end()
     const map = properties === null ? null : encodeProperties(properties, 'PUBLISH')
     const extra = map === null ? 0 : 1
     sink.reserve(PUBLISH_HEAD_MAX + 10 + topicName.length * 3 + payload.length)
@@ -158,11 +140,11 @@ export class NativeWriter implements PacketWriter {
     sink.byte((isDelivery ? 0x97 : 0x95) + extra)
     sink.byte(isDelivery ? DELIVER : PacketType.PUBLISH)
     sink.byte(flags)
-    sink.integer(packet.packetId)
+    sink.integer(packetId)
     if (isDelivery) {
-      assert(packet.messageId !== undefined, 'a delivery has a message id beside its delivery sequence')
+      assert(messageId !== undefined, 'a delivery has a message id beside its delivery sequence')
       sink.integer(deliverySequence)
-      sink.integer(packet.messageId)
+      sink.integer(messageId)
     }
     sink.text(topicName)
     sink.binary(payload)
