@@ -16,7 +16,7 @@ export interface Subscription<S> {
   readonly retainAsPublished: boolean
   /** 0: none. */
   readonly subscriptionIdentifier: number
-  /** Scratch of the tree: what it matches where no other does. Everything else leaves it null. */
+  /** Scratch of the tree: `matchesAlone`, once it has been asked for. Everything else leaves it null. */
   alone: Matches<S> | null
 }
 
@@ -148,9 +148,13 @@ class SessionPlaces<S> {
   }
 }
 
-/** Joins what the matching filters hold into one match per session. */
-export function collapse<S>(values: readonly FilterValue<S>[]): Matches<S> {
+/** Joins what the matching filters hold, `matchesOf` says it for each, into one match per session. */
+export function collapse<S>(
+  values: readonly FilterValue<S>[],
+  matchesOf: (value: FilterValue<S>) => Matches<S>,
+): Matches<S> {
   if (values.length === 0) return NO_MATCHES
+  if (values.length === 1) return matchesOf(values[0] as FilterValue<S>)
   const plain: Match<S>[] = []
   const places = new SessionPlaces<S>(plain)
   let groups: ShareGroup<S>[] | null = null
@@ -214,8 +218,9 @@ function matchOf<S>(subscription: Subscription<S>): Match<S> {
   }
 }
 
-export function matchesOf<S>(value: FilterValue<S>): Matches<S> {
-  return value instanceof FilterEntry ? value.matches : { plain: [matchOf(value)], groups: NONE }
+/** What it matches where no other filter does. */
+export function matchesAlone<S>(subscription: Subscription<S>): Matches<S> {
+  return { plain: [matchOf(subscription)], groups: NONE }
 }
 
 /** A match of one subscription may be shared with other topics and is copied; a longer one is ours and grows. */

@@ -13,7 +13,7 @@ import {
   type FilterValue,
   isSameSubscription,
   type Matches,
-  matchesOf,
+  matchesAlone,
   type ShareGroup,
   type Subscription,
 } from './topic-tree-entry.js'
@@ -113,7 +113,7 @@ export class TopicTree<S> {
     const exact = this.#exact.get(topicName)
     if (exact !== undefined) found.push(exact)
     this.#wildcards.collect(topicName, found)
-    const matches = found.length === 1 ? this.#aloneOf(found[0] as FilterValue<S>) : collapse(found)
+    const matches = collapse(found, this.#matchesOf)
     // What one filter alone matches is a list shared by all its topics.
     const weight = found.length > 1 ? matches.plain.length + matches.groups.length : 1
     // Setting its length is a call into the engine, for an element or two.
@@ -123,15 +123,15 @@ export class TopicTree<S> {
   }
 
   /**
-   * The same list for all topics that nothing else matches. Made anew for each of them it would be what most of the
-   * garbage of such topics is; kept for every filter, it would be as much memory again as the filters themselves.
+   * The same list for all topics of a filter. Made anew for each of them it would be most of the garbage of topics that
+   * are not remembered; kept for every filter, it would be as much memory again as the filters themselves.
    */
-  #aloneOf(value: FilterValue<S>): Matches<S> {
+  readonly #matchesOf = (value: FilterValue<S>): Matches<S> => {
     if (value instanceof FilterEntry) return value.matches
     if (value.alone !== null) return value.alone
     if (this.#keeping.length === KEEPING_MAX) for (const one of this.#keeping.splice(0)) one.alone = null
     this.#keeping.push(value)
-    value.alone = matchesOf(value)
+    value.alone = matchesAlone(value)
     return value.alone
   }
 
